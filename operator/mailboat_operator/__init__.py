@@ -1,0 +1,1 @@
+"""The operator: custom resources in, records and mounted templates out."""

@@ -1,0 +1,1 @@
+"""Postgres: connections, tables, the hot path's statements and the migrations."""

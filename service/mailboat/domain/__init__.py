@@ -1,0 +1,1 @@
+"""What a message is and how its state changes: no I/O, no framework."""

@@ -1,0 +1,101 @@
+"""A message: what a client handed in, what a template made of it, and what goes to a provider."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from mailboat.domain.address import Address
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who a message is from and for. Kept with the message as JSON."""
+
+    sender: Address
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+
+    @property
+    def recipients(self) -> tuple[tuple[str, Address], ...]:
+        """Every recipient with its kind (`to`, `cc`, `bcc`), in that order."""
+        return tuple((kind, address) for kind in ("to", "cc", "bcc") for address in getattr(self, kind))
+
+
+class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Raw content that a client sends in place of a template."""
+
+    subject: str
+    html: str | None = None
+    text: str | None = None
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """What a template made of its data. `text` is never empty when `html` has any words."""
+
+    subject: str
+    html: str | None
+    text: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """One mail, ready for a provider: all that `Provider.build` needs.
+
+    `message_id` (with angle brackets) and `date` are the same in every attempt. `recipients` are the envelope
+    recipients still open, each once; `envelope` is what the headers say, and its `bcc` never becomes a header.
+    """
+
+    id: UUID
+    message_id: str
+    date: datetime
+    envelope: Envelope
+    recipients: tuple[Address, ...]
+    subject: str
+    html: str | None
+    text: str | None
+    headers: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    client: str = ""
+    traceparent: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A provider's answer about one recipient that it did not take."""
+
+    detail: str
+    retryable: bool
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A provider took the message. `refused` names the recipients (addr-spec) that it did not take."""
+
+    detail: str
+    provider_message_id: str = ""
+    refused: dict[str, Refusal] = {}
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A message that this worker owns now: its queue row and the message itself, as JSON where it was JSON.
+
+    `attempt` counts from 1 and includes this one.
+    """
+
+    id: UUID
+    client_id: int
+    lane: int
+    attempt: int
+    accepted_at: datetime
+    template: str | None
+    revision: str | None
+    locale: str | None
+    envelope: Envelope
+    data: bytes
+    content: Content | None
+    headers: dict[str, str]
+    tags: dict[str, Any]
+    traceparent: str

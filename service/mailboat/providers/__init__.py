@@ -1,0 +1,1 @@
+"""One file per provider, behind one small interface (`base`)."""

@@ -1,0 +1,31 @@
+"""What a renderer is asked and answers. `pool.Pool` is the one that workers use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Revision
+from mailboat.errors import RenderUnavailable, TemplateFault
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One mail to render. `data` is a JSON object, as stored."""
+
+    revision: Revision
+    data: bytes
+    locale: str | None = None
+
+
+Outcome = Rendered | TemplateFault | RenderUnavailable
+
+
+class Renderer(Protocol):
+    async def render(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """One outcome per job, in order. A fault of one never touches another; never raises for a template."""
+
+    async def close(self) -> None:
+        """End every process."""

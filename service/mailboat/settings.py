@@ -1,0 +1,112 @@
+"""Settings: read once from the environment, frozen, handed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from mailboat.errors import ConfigurationError
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One field per environment variable: `MAILBOAT_` and the field's name in capitals, or the name in NAMES.
+
+    `docs/settings.md` is written from these comments by `make docs`.
+    """
+
+    database_url: str = "postgresql://postgres@127.0.0.1:5432/mailboat"
+    """PostgreSQL 15 or newer; holds everything that must survive."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Valkey, or Redis 7 and newer; holds hints and limits, and may be lost at any time."""
+    host: str = "127.0.0.1"
+    """Address on which the API listens."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """Port of the API."""
+    admin_token: str = ""
+    """Bearer token of /admin. Empty: /admin answers 404."""
+    public_url: str = ""
+    """How callers reach the API, written into answers and the quick start. Empty: http://HOST:PORT."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+    templates: str = "templates"
+    """Source volume: the folder with templates. Read only."""
+    smtp_url: str = ""
+    """The provider `smtp`: smtp://user:password@host:587?tls=starttls (tls: none, starttls, auto) or smtps://…"""
+    smtp_connections: Count = 20
+    """Connections that each worker keeps to the SMTP server at most."""
+    smtp_timeout: Seconds = 30.0
+    """Seconds to wait for any answer of the SMTP server."""
+    smtp_ca_file: str = ""
+    """PEM file of the authorities that sign the SMTP server's certificate. Empty: the system's."""
+    route: str = ""
+    """Providers for clients without a route of their own, comma-separated. Empty: smtp if set, else inbox."""
+    render_processes: Annotated[int, Meta(ge=0)] = 0
+    """Render processes per worker. 0: one per core, at most four."""
+    worker_slots: Count = 8
+    """Batches that one worker delivers at once."""
+    worker_batch: Annotated[int, Meta(ge=1, le=512)] = 64
+    """Messages per batch at most."""
+    worker_name: str = ""
+    """Stable name of this worker's slot: after a restart under the same name its mail goes on at once."""
+    heartbeat_seconds: Seconds = 1.0
+    """How often a worker says that it lives."""
+    lease_seconds: Seconds = 10.0
+    """A worker silent for so long is taken for dead, and its mail goes to others."""
+    drain_seconds: Seconds = 30.0
+    """How long a stopping worker may finish what it claimed; the rest is given back."""
+    retry_attempts: Count = 12
+    """Tries before a message becomes a dead letter."""
+    retry_base_seconds: Seconds = 5.0
+    """First wait between tries; doubles each time, with jitter."""
+    retry_cap_seconds: Seconds = 1800.0
+    """Longest wait between tries."""
+    retention_days: Count = 400
+    """How long messages are kept; whole months are dropped."""
+    idempotency_days: Count = 7
+    """How long an idempotency key is remembered."""
+    max_body_bytes: Count = 10_485_760
+    """Largest request body."""
+    max_recipients: Count = 50
+    """Most recipients of one message: to, cc and bcc together."""
+
+    @property
+    def url(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def default_route(self) -> list[str]:
+        named = [name.strip() for name in self.route.split(",") if name.strip()]
+        return named or (["smtp"] if self.smtp_url else ["inbox"])
+
+
+NAMES = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return NAMES.get(field, f"MAILBOAT_{field.upper()}")
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the environment asks for. Raises ConfigurationError naming the variable."""
+    environment = os.environ if environment is None else environment
+    given = {f: environment[variable(f)] for f in Settings.__struct_fields__ if environment.get(variable(f), "") != ""}
+    try:
+        settings = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        field = path.rstrip("`")
+        raise ConfigurationError(
+            f"{variable(field)}={given.get(field, '')!r}: {reason}. Correct it or unset it to use "
+            f"{getattr(Settings(), field, None)!r}."
+        ) from None
+    if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
+        raise ConfigurationError(f"MAILBOAT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+    return settings
