@@ -46,7 +46,7 @@ class Address(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """What two spellings of the same mailbox share: for comparing, never for sending."""
-        return f"{self.local}@{ascii_domain(self.domain)}".casefold()
+        return f"{self.local}@{ascii_domain(self.domain)}".lower()
 
     def __str__(self) -> str:
         if not self.name:
