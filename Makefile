@@ -1,0 +1,42 @@
+# Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
+.DEFAULT_GOAL := help
+.PHONY: help setup run check format test docs lock bench image
+BIN := .venv/bin
+IMAGE ?= mailboat:dev
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Prepare .venv with .venv/bin/mailboat; starts nothing
+	@.ci/setup
+
+run: setup ## Start Mailboat on this machine and print a curl line that sends a mail (ARGS for `mailboat up`)
+	@$(BIN)/mailboat up $(ARGS)
+
+check: setup ## Check format, lint, types, layers and that generated pages are up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/docs.py --check
+
+format: setup ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## Install what the tests need and run them all (ARGS for pytest)
+	@.ci/packages chromium buildah runc debootstrap || echo "Tests that need these are skipped."
+	$(BIN)/pytest $(ARGS)
+
+docs: setup ## Write the generated pages of docs/
+	$(BIN)/python .ci/docs.py
+
+lock: setup ## Lock the newest dependencies that pyproject.toml allows, with hashes
+	@.ci/lock
+
+bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
+	@.ci/packages wrk redis-server psql postgres
+	@.ci/bench $(ARGS)
+
+image: ## Build the container image with buildah, podman or docker (IMAGE=mailboat:dev)
+	@.ci/image $(IMAGE)
