@@ -1,0 +1,52 @@
+"""Bring the schema to the newest migration. Safe to run from many places at once: one runs, the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+
+from mailboat.db import engine, partitions
+from mailboat.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+LOCK = 0x6D61696C626F6174  # "mailboat"
+OLDEST = 150000
+
+
+def upgrade(dsn: str) -> None:
+    """Migrate to the newest schema and make partitions ahead. Raises ConfigurationError when it cannot be done."""
+    try:
+        asyncio.run(_upgrade(dsn))
+    except (OSError, asyncpg.PostgresError, ValueError) as error:
+        raise ConfigurationError(f"DATABASE_URL: cannot migrate: {error or type(error).__name__}") from error
+
+
+async def _upgrade(dsn: str) -> None:
+    lock = await engine.connect(dsn, name="mailboat-migrate")
+    try:
+        version = int(await lock.fetchval("show server_version_num"))
+        if version < OLDEST:
+            raise ConfigurationError(f"PostgreSQL {version // 10000} is too old: use 15 or newer")
+        await lock.execute("select pg_advisory_lock($1)", LOCK)
+        orm = engine.orm(dsn)
+        async with orm.connect() as connection:
+            await connection.run_sync(_run)
+            await connection.commit()
+        await orm.dispose()
+        await partitions.ensure(lock, datetime.now(UTC).date())
+    finally:
+        await lock.close()
+
+
+def _run(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "mailboat.db:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,66 @@
+"""Monthly partitions of `messages` and `attempts`: made ahead of time, dropped when their month is too old.
+
+Ids are UUIDv7, so a month is a range of ids.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import asyncpg
+
+PARTITIONED = ("messages", "attempts")
+MONTHS_AHEAD = 3
+
+
+def month_after(month: date, count: int = 1) -> date:
+    """The first day of the month `count` months later (or earlier)."""
+    index = month.year * 12 + month.month - 1 + count
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def first_id(month: date) -> UUID:
+    """The lowest id that a message of this month can have."""
+    milliseconds = int(datetime(month.year, month.month, 1, tzinfo=UTC).timestamp() * 1000)
+    return UUID(bytes=milliseconds.to_bytes(6, "big") + bytes(10))
+
+
+def name(table: str, month: date) -> str:
+    return f"{table}_{month:%Y_%m}"
+
+
+async def ensure(connection: asyncpg.Connection, today: date) -> list[str]:
+    """Make the partitions from last month (clocks differ) to MONTHS_AHEAD. Returns the names of new ones."""
+    made = []
+    for offset in range(-1, MONTHS_AHEAD + 1):
+        month = month_after(today.replace(day=1), offset)
+        for table in PARTITIONED:
+            if await connection.fetchval("select to_regclass($1) is null", name(table, month)):
+                await connection.execute(
+                    f"create table if not exists {name(table, month)} partition of {table} "
+                    f"for values from ('{first_id(month)}') to ('{first_id(month_after(month))}')"
+                )
+                made.append(name(table, month))
+    return made
+
+
+async def drop_before(connection: asyncpg.Connection, day: date) -> list[str]:
+    """Drop the partitions of whole months before `day`, and what is left of their messages in `queue`."""
+    limit = day.replace(day=1)
+    names = await connection.fetch(
+        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+        "where i.inhparent = any($1::regclass[]::oid[])",
+        list(PARTITIONED),
+    )
+    old = sorted(row[0] for row in names if _month_of(row[0]) < limit)
+    for partition in old:
+        await connection.execute(f"drop table if exists {partition}")
+    await connection.execute("delete from queue where id < $1", first_id(limit))
+    await connection.execute("delete from inbox where message_id < $1", first_id(limit))
+    return old
+
+
+def _month_of(partition: str) -> date:
+    year, month = partition.rsplit("_", 2)[1:]
+    return date(int(year), int(month), 1)

@@ -1,0 +1,224 @@
+"""The tables, as SQLModel. The admin side reads and writes through these; the hot path has its own SQL (`statements`).
+
+The migrations create the tables; a test compares them with these models.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, REAL
+from sqlmodel import Field, SQLModel
+
+
+def _text(nullable: bool = False, default: str | None = None) -> Any:
+    return Column(Text, nullable=nullable, server_default=default)
+
+
+def _texts() -> Any:
+    return Column(ARRAY(Text), nullable=False, server_default=text("'{}'::text[]"))
+
+
+def _moment(nullable: bool = False, now: bool = True) -> Any:
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+def _small(default: int | None = None) -> Any:
+    return Column(SmallInteger, nullable=False, server_default=None if default is None else text(str(default)))
+
+
+class Client(SQLModel, table=True):
+    """An application that may send."""
+
+    __tablename__ = "clients"
+    __table_args__ = (UniqueConstraint("namespace", "name"),)
+    id: int | None = Field(default=None, sa_column_args=[Identity()], primary_key=True)
+    namespace: str = Field(default="default", sa_column=_text(default="default"))
+    name: str = Field(sa_column=_text())
+    suspended: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    senders: list[str] = Field(default_factory=list, sa_column=_texts())
+    templates: list[str] = Field(default_factory=list, sa_column=_texts())
+    route: list[str] = Field(default_factory=list, sa_column=_texts())
+    lane: int = Field(default=1, sa_column=_small(1))
+    on_uncertain: str = Field(default="resend", sa_column=_text(default="resend"))
+    rate_per_minute: int = Field(default=600, sa_column_kwargs={"server_default": text("600")})
+    rate_burst: int = Field(default=100, sa_column_kwargs={"server_default": text("100")})
+    quota_monthly: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class ClientKey(SQLModel, table=True):
+    """A key pair: `key` is public, of the secret only the bcrypt hash is kept."""
+
+    __tablename__ = "client_keys"
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    client_id: int = Field(sa_column=Column(ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True))
+    secret_hash: str = Field(sa_column=_text())
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    expires_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+    revoked_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+
+
+class Usage(SQLModel, table=True):
+    """Messages accepted per client and calendar month (UTC)."""
+
+    __tablename__ = "usage"
+    client_id: int = Field(primary_key=True)
+    month: date = Field(primary_key=True)
+    accepted: int = Field(sa_type=BigInteger)
+
+
+class Idempotency(SQLModel, table=True):
+    """Idempotency keys and the message each one made. `digest` is the sha256 of the request body.
+
+    A table of its own, since a unique index over the partitions of `messages` would have to contain the id.
+    """
+
+    __tablename__ = "idempotency"
+    client_id: int = Field(primary_key=True)
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    message_id: UUID
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Message(SQLModel, table=True):
+    """One accepted mail: the row is the mail. Written once; partitioned by month over the id, a UUIDv7."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("messages_client", "client_id", text("id DESC")),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+    id: UUID = Field(primary_key=True)
+    client_id: int
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    template: str | None = Field(default=None, sa_column=_text(nullable=True))
+    revision: str | None = Field(default=None, sa_column=_text(nullable=True))
+    locale: str | None = Field(default=None, sa_column=_text(nullable=True))
+    envelope: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    content: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    headers: dict[str, str] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    tags: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    metadata_: dict[str, Any] | None = Field(default=None, sa_column=Column("metadata", JSON, nullable=True))
+    traceparent: str = Field(sa_column=_text())
+
+
+class Queued(SQLModel, table=True):
+    """Where each message is on its road: narrow, and updated at every step. `state` and `lane`: see `states`."""
+
+    __tablename__ = "queue"
+    __table_args__ = (
+        Index("queue_scheduled", "run_at", postgresql_where=text("state = 0")),
+        Index("queue_queued", "lane", "run_at", postgresql_where=text("state = 1")),
+        Index("queue_owned", "owner", postgresql_where=text("state = 2")),
+        Index("queue_stopped", "client_id", "id", postgresql_where=text("state IN (4, 5, 7)")),
+        # Room for updates on the same page, and vacuum soon: every message is three updates.
+        {
+            "postgresql_with": {
+                "fillfactor": "75",
+                "autovacuum_vacuum_scale_factor": "0.02",
+                "autovacuum_vacuum_cost_delay": "0",
+            }
+        },
+    )
+    id: UUID = Field(primary_key=True)
+    client_id: int
+    lane: int = Field(sa_column=_small())
+    state: int = Field(sa_column=_small())
+    attempts: int = Field(default=0, sa_column=_small(0))
+    run_at: datetime | None = Field(default=None, sa_column=_moment())
+    owner: int | None = None
+    provider: str | None = Field(default=None, sa_column=_text(nullable=True))
+    provider_message_id: str | None = Field(default=None, sa_column=_text(nullable=True))
+    error: str | None = Field(default=None, sa_column=_text(nullable=True))
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Attempt(SQLModel, table=True):
+    """One try to hand one message to one provider. `recipients` is set where they fared differently."""
+
+    __tablename__ = "attempts"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (message_id)"},)
+    message_id: UUID = Field(primary_key=True)
+    number: int = Field(sa_column=Column(SmallInteger, primary_key=True))
+    provider: str | None = Field(default=None, sa_column=_text(nullable=True))
+    outcome: str = Field(sa_column=_text())
+    detail: str = Field(sa_column=_text(default=""))
+    recipients: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    started_at: datetime | None = Field(default=None, sa_column=_moment())
+    seconds: float = Field(default=0, sa_column=Column(REAL, nullable=False, server_default=text("0")))
+
+
+class TemplateHead(SQLModel, table=True):
+    """Which revision a template's name stands for."""
+
+    __tablename__ = "template_heads"
+    namespace: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    digest: str = Field(sa_column=_text())
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class TemplateSource(SQLModel, table=True):
+    """The sources of a revision, kept as long as a message may still need them."""
+
+    __tablename__ = "template_sources"
+    digest: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=_text())
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Worker(SQLModel, table=True):
+    """One life of one worker process. Its heartbeat is the lease on everything that it owns."""
+
+    __tablename__ = "workers"
+    id: int | None = Field(default=None, sa_column_args=[Identity()], primary_key=True)
+    name: str = Field(sa_column=_text())
+    started_at: datetime | None = Field(default=None, sa_column=_moment())
+    heartbeat_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Audit(SQLModel, table=True):
+    """Who changed what through the admin side."""
+
+    __tablename__ = "audit"
+    id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
+    at: datetime | None = Field(default=None, sa_column=_moment())
+    actor: str = Field(sa_column=_text())
+    action: str = Field(sa_column=_text())
+    subject: str = Field(sa_column=_text())
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+class InboxMail(SQLModel, table=True):
+    """Mail that the provider `inbox` kept instead of sending it."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("inbox_received", text("received_at DESC"), text("message_id DESC")),)
+    message_id: UUID = Field(primary_key=True)
+    client: str = Field(sa_column=_text())
+    sender: str = Field(sa_column=_text())
+    recipients: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    subject: str = Field(sa_column=_text())
+    raw: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: datetime | None = Field(default=None, sa_column=_moment())
