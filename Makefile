@@ -17,7 +17,7 @@ check: setup ## Check format, lint, types, layers and that generated pages are u
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/docs.py --check
 
 format: setup ## Format the code and mend what ruff can mend
