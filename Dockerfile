@@ -1,0 +1,28 @@
+# One image for every role: SERVICE_ROLE chooses api, worker, watcher or migrate; `mailboat up` runs them all on one machine.
+FROM python:3.13-slim-trixie AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/build && python -m venv --without-pip /opt/mailboat
+# The dependencies change seldom, so they come first: locked by hash, and wheels only, since no compiler is here.
+COPY .ci/requirements.txt /tmp/build.txt
+COPY service/requirements.txt /tmp/service.txt
+RUN /opt/build/bin/pip install -q --require-hashes --only-binary :all: -r /tmp/build.txt \
+ && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --require-hashes --only-binary :all: -r /tmp/service.txt
+COPY . .
+RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --no-deps /tmp/wheel/*.whl
+
+FROM python:3.13-slim-trixie
+# A name for the user, since PostgreSQL's tools look it up; the numeric USER below is what Kubernetes checks.
+RUN groupadd --gid 10001 mailboat \
+ && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin mailboat \
+ && install -d -o 10001 -g 10001 /data
+COPY --from=build /opt/mailboat /opt/mailboat
+COPY templates /templates
+# pip has written the byte code; nothing is written at run time but to /tmp and, with `mailboat up`, to /data.
+ENV PATH=/opt/mailboat/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp \
+    MAILBOAT_HOST=0.0.0.0 MAILBOAT_PORT=8080 MAILBOAT_TEMPLATES=/templates
+WORKDIR /data
+USER 10001:10001
+EXPOSE 8080
+ENTRYPOINT ["mailboat"]
