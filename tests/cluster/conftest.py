@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailboat-cluster"
+NAME = "docker.io/library/mailboat:test"
+
+
+def need(condition: bool, what: str) -> None:
+    """Skip for want of a part; in continuous integration every part must be there."""
+    if not condition:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"The image is built with {what}.")
+
+
+@pytest.fixture(scope="session")
+def buildah() -> list[str]:
+    """The command that works on our own store of images, apart from the machine's."""
+    need(os.geteuid() == 0, "root's rights")
+    for program in ("buildah", "runc", "debootstrap"):
+        need(shutil.which(program) is not None, f"{program}: apt-get install {program}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    store = ["--storage-driver", "overlay", "--root", f"{CACHE}/images", "--runroot", f"{CACHE}/images-run"]
+    return ["buildah", *store]
+
+
+@pytest.fixture(scope="session")
+def image(buildah: list[str], pytestconfig: pytest.Config) -> str:
+    """The image, built from the Dockerfile; only the first build on a machine takes longer than half a minute."""
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nBuilding {NAME}", flush=True)
+        subprocess.run([ROOT / "tests/cluster/base-image.sh", *buildah[1:]], check=True)
+        # The first stage gets a name too: the last line removes what is stale and keeps what the next build can use.
+        for stage in (["--target", "build", "--tag", f"{NAME}-build"], ["--tag", NAME]):
+            flags = ["--isolation", "chroot", "--pull-never", "--layers", *stage]
+            subprocess.run([*buildah, "bud", *flags, ROOT], check=True)
+        subprocess.run([*buildah, "rmi", "--prune"], check=True, stdout=subprocess.DEVNULL)
+    return NAME

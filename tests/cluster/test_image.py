@@ -1,0 +1,144 @@
+"""The image, run the way a careful cluster runs it: not as root, without capabilities, on a root that is read-only."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Unpacked(NamedTuple):
+    """The image's files, and what it says about how to run it."""
+
+    root: Path
+    config: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def unpacked(buildah: list[str], image: str) -> Iterator[Unpacked]:
+    def run(*arguments: str) -> str:
+        return subprocess.run([*buildah, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    config = json.loads(run("inspect", "--type", "image", image))["OCIv1"]["config"]
+    container = run("from", "--pull-never", image)
+    try:
+        yield Unpacked(Path(run("mount", container)), config)
+    finally:
+        run("rm", container)
+
+
+class Container:
+    """One running container of the image, with the network of this machine. A context manager."""
+
+    def __init__(self, unpacked: Unpacked, folder: Path, **environment: str) -> None:
+        self.name = f"mailboat-{uuid.uuid4().hex[:12]}"
+        self.folder, self.log = folder, folder / "log"
+        specification = json.dumps(specify(unpacked, environment))
+        (folder / "config.json").write_text(specification)
+
+    def __enter__(self) -> Container:
+        with self.log.open("wb") as log:
+            run = ["runc", "--root", self.folder / "state", "run", "--bundle", self.folder, self.name]
+            self.process = subprocess.Popen(run, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()  # runc hands the signal on
+        try:
+            self.process.wait(20)
+        finally:
+            subprocess.run(["runc", "--root", self.folder / "state", "delete", "--force", self.name], check=True)
+            self.process.wait()
+
+    def answer(self, port: int, path: str, seconds: float = 30) -> int:
+        """The status of the first answer. Fails with the container's output when it ends or stays silent."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            try:
+                connection.request("GET", path)
+                return connection.getresponse().status
+            except OSError:
+                time.sleep(0.05)
+            finally:
+                connection.close()
+        pytest.fail(f"{path} is not answered. The container said:\n{self.log.read_text()}")
+
+    def users(self) -> set[str]:
+        """The user ids of every process inside, as the kernel sees them."""
+        listing = ["runc", "--root", self.folder / "state", "ps", "--format", "json", self.name]
+        pids = json.loads(subprocess.run(listing, check=True, capture_output=True).stdout)
+        lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+        return {uid for line in lines if line.startswith("Uid:") for uid in line.split()[1:]}
+
+
+def specify(unpacked: Unpacked, environment: dict[str, str]) -> dict[str, Any]:
+    """What runc shall run: entry point, user and variables are the image's, the restrictions are ours."""
+    user, _, group = unpacked.config["User"].partition(":")
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
+    ]
+    return {
+        "ociVersion": "1.0.2",
+        "root": {"path": str(unpacked.root), "readonly": True},
+        "process": {
+            "user": {"uid": int(user), "gid": int(group or user)},
+            "args": unpacked.config["Entrypoint"],
+            "cwd": unpacked.config["WorkingDir"],
+            "env": [*unpacked.config["Env"], *(f"{name}={value}" for name, value in environment.items())],
+            "capabilities": {},
+            "noNewPrivileges": True,
+        },
+        "mounts": mounts,
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_api_answers_livez_as_a_user_without_rights(unpacked: Unpacked, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"SERVICE_ROLE": "api", "MAILBOAT_HOST": "127.0.0.1", "MAILBOAT_PORT": str(port)}
+    with Container(unpacked, tmp_path, **settings) as container:
+        assert container.answer(port, "/livez") == 200
+        assert container.users() == {"10001"}
+
+
+def test_a_role_that_does_not_exist_ends_with_a_word_about_the_ones_that_do(unpacked: Unpacked, tmp_path: Path) -> None:
+    with Container(unpacked, tmp_path, SERVICE_ROLE="postman") as container:
+        assert container.process.wait(30) == 2
+    assert "worker" in container.log.read_text()
+
+
+def test_the_image_names_a_user_by_number(unpacked: Unpacked) -> None:
+    """Kubernetes refuses to check runAsNonRoot against a name."""
+    user = unpacked.config["User"].partition(":")[0]
+    assert user.isdecimal()
+    assert int(user) > 0
+
+
+def test_the_image_holds_no_compiler_and_no_package_manager_of_the_build(unpacked: Unpacked) -> None:
+    unwanted = ["usr/bin/gcc", "usr/bin/cc", "opt/build", "opt/mailboat/bin/pip", "opt/mailboat/bin/uv", "src"]
+    assert [path for path in unwanted if (unpacked.root / path).exists()] == []
+
+
+def test_the_byte_code_is_in_the_image(unpacked: Unpacked) -> None:
+    """On a read-only root it could not be kept, and every start would compile again."""
+    package = next(unpacked.root.glob("opt/mailboat/lib/python3.*/site-packages/mailboat"))
+    sources = [path for path in package.rglob("*.py") if "migrations" not in path.parts]
+    assert sources
+    assert [path for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))] == []
