@@ -1,0 +1,68 @@
+"""The commands that are not roles. Each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+import mailboat
+from mailboat.cli.roles import ROLES
+
+
+class Lazy(NamedTuple):
+    """Where a command is, and its line in the help, so that the help loads none of them."""
+
+    place: str
+    summary: str
+
+
+COMMANDS = {
+    "up": Lazy("mailboat.cli.up:up", "Run everything on this machine."),
+    "client": Lazy("mailboat.cli.client:client", "Create, read and change clients: who may send."),
+    "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys."),
+    "send": Lazy("mailboat.cli.send:send", "Send a mail."),
+    "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported by need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+        with formatter.section("Roles, each a part that runs alone (SERVICE_ROLE chooses one too)"):
+            formatter.write_dl([(name, role.summary) for name, role in ROLES.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mailboat.__version__, prog_name="mailboat", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Mailboat: a self-hosted transactional email platform.
+
+    Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong, 130 interrupted.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code. Raises MailboatError and KeyboardInterrupt."""
+    try:
+        status = cli.main(arguments, prog_name="mailboat", standalone_mode=False)
+    except click.ClickException as error:  # wrong usage: click's own text names the option and the help
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return status if isinstance(status, int) else 0
