@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bearer token of /admin. Empty: /admin answers 404."""
     public_url: str = ""
     """How callers reach the API, written into answers and the quick start. Empty: http://HOST:PORT."""
+    dashboard: Literal["open", "closed"] = "closed"
+    """open: /ui answers without a login, and only requests whose Host is a loopback name (localhost, *.localhost,
+    127.0.0.1, [::1]); `mailboat up` opens it. closed: /ui answers 404."""
     log_level: str = "info"
     """debug, info, warning or error."""
     templates: str = "templates"
