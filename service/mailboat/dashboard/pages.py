@@ -1,0 +1,91 @@
+"""What leaves the dashboard: templates, the headers around them, and how times and figures are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from starlette.responses import HTMLResponse, Response
+
+import mailboat
+from mailboat.dashboard.assets import Assets
+
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; frame-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# A mail may bring its own styles and pictures; it may not run, load, send or lead anywhere.
+MAIL_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Pages:
+    """Renders templates/ with autoescape; `Pages()("inbox.html", …)` is the whole answer."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("mailboat.dashboard"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(asset=assets.url, version=mailboat.__version__)
+        self._environment.filters.update(brief=brief, clock=clock, full=full, search=search, size=size)
+
+    def render(self, template: str, **context: Any) -> str:
+        """The text of a template."""
+        return self._environment.get_template(template).render(context)
+
+    def __call__(
+        self, template: str, /, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+    ) -> Response:
+        own = {**HEADERS, "Content-Security-Policy": PAGE_POLICY, "Vary": "HX-Request", **(headers or {})}
+        return HTMLResponse(self.render(template, **context), status, own)
+
+
+def mail(html: str) -> Response:
+    """The HTML of a mail as its own, harmless page."""
+    return HTMLResponse(html.encode("utf-8", "replace"), headers={**HEADERS, "Content-Security-Policy": MAIL_POLICY})
+
+
+def search(q: str) -> str:
+    """The part of a URL that keeps the search."""
+    return f"?{urlencode({'q': q})}" if q else ""
+
+
+def brief(moment: datetime, now: datetime | None = None) -> str:
+    """For lists, UTC: 14:02 today, 9 Nov this year, else 22 Feb 2027."""
+    moment, now = moment.astimezone(UTC), now or datetime.now(UTC)
+    if moment.date() == now.date():
+        return f"{moment:%H:%M}"
+    return f"{moment.day} {moment:%b}" if moment.year == now.year else f"{moment.day} {moment:%b %Y}"
+
+
+def full(moment: datetime) -> str:
+    """24 Nov 2026, 14:31:40, UTC."""
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y, %H:%M:%S}"
+
+
+def clock(moment: datetime) -> str:
+    """14:31:40, UTC."""
+    return f"{moment.astimezone(UTC):%H:%M:%S}"
+
+
+def size(octets: int) -> str:
+    """999 B, 38.4 kB, 1.2 MB."""
+    if octets < 1000:
+        return f"{octets}\u202fB"
+    return f"{octets / 1000:.1f}\u202fkB" if octets < 999_950 else f"{octets / 1_000_000:.1f}\u202fMB"

@@ -1,0 +1,288 @@
+"""The pages of `/ui`: the first steps and the inbox, with the shell around them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from mailboat.dashboard import guard, inbox, mime, pages, parts
+from mailboat.dashboard.assets import KEEP, Assets
+from mailboat.dashboard.feed import Feed, Viewer
+from mailboat.dashboard.inbox import Cursor, Kept, Row
+from mailboat.db import engine
+from mailboat.settings import Settings
+
+PATIENCE = 10.0  # seconds that a page may take before Postgres counts as away
+GATHER = 0.15  # seconds in which news are gathered into one event
+KEEPALIVE = 15.0  # seconds between comments on a silent stream
+PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
+
+
+def router(
+    *, pool: asyncpg.Pool, settings: Settings, feed: Feed | None = None, client_file: Path | None = None
+) -> APIRouter:
+    """The dashboard. Without any route when it is closed.
+
+    `feed`: pass your own to `close` it when the server stops. `client_file`: the client.json of `mailboat up`, from
+    which the first steps take the key for their curl line.
+    """
+    if settings.dashboard == "closed":
+        return APIRouter()
+    ui = Dashboard(pool, settings, feed or Feed(pool), client_file)
+    routes = APIRouter(include_in_schema=False, route_class=ui.edge(), default_response_class=Response)
+    for method, path, handler in (
+        ("GET", "/ui", ui.entry),
+        ("GET", "/ui/static/{digest}/{name:path}", ui.static),
+        ("GET", "/ui/health", ui.health),
+        ("GET", "/ui/welcome", ui.welcome),
+        ("GET", "/ui/welcome/first", ui.welcome_first),
+        ("GET", "/ui/welcome/parts", ui.welcome_parts),
+        ("GET", "/ui/inbox", ui.inbox),
+        ("GET", "/ui/inbox/rows", ui.rows),
+        ("GET", "/ui/inbox/stream", ui.stream),
+        ("DELETE", "/ui/inbox", ui.clear),
+        ("GET", "/ui/inbox/{message_id}", ui.mail),
+        ("DELETE", "/ui/inbox/{message_id}", ui.delete),
+        ("GET", "/ui/inbox/{message_id}/html", ui.mail_html),
+        ("GET", "/ui/inbox/{message_id}/raw", ui.mail_raw),
+        ("GET", "/ui/inbox/{message_id}/part/{number}", ui.mail_part),
+    ):
+        routes.add_api_route(path, handler, methods=[method])
+    return routes
+
+
+class Unknown(Exception):
+    """There is no such mail."""
+
+
+class Dashboard:
+    """The handlers. Each answers one request; what goes wrong on the way is answered by `edge`."""
+
+    def __init__(self, pool: asyncpg.Pool, settings: Settings, feed: Feed, client_file: Path | None) -> None:
+        self._pool, self._settings, self._feed, self._client_file = pool, settings, feed, client_file
+        self._assets = Assets()
+        self._pages = pages.Pages(self._assets)
+        self._away_since: datetime | None = None
+
+    def edge(self) -> type[APIRoute]:
+        """A route that refuses strangers, and has a page for what went wrong."""
+        dashboard = self
+
+        class Edge(APIRoute):
+            def get_route_handler(self) -> Callable[[Request], Any]:
+                handler = super().get_route_handler()
+
+                async def guarded(request: Request) -> Response:
+                    return await dashboard._answer(request, handler)
+
+                return guarded
+
+        return Edge
+
+    async def _answer(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+        if reason := guard.refusal(request.method, request.headers):
+            return self._pages("refused.html", 403, reason=reason)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await handler(request)
+        except Unknown:
+            return self._pages("unknown.html", 404)
+        except engine.AWAY as error:
+            return self._away(request, error)
+
+    def _away(self, request: Request, error: BaseException) -> Response:
+        self._away_since = self._away_since or datetime.now(UTC)
+        context = {
+            "error": str(error) or type(error).__name__,
+            "since": self._away_since,
+            "seconds": int((datetime.now(UTC) - self._away_since).total_seconds()),
+            "path": request.url.path,
+        }
+        template = "away-card.html" if request.url.path == "/ui/health" else "away.html"
+        return self._pages(template, 503, {"Retry-After": "2"}, **context)
+
+    # ── Entry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def entry(self) -> Response:
+        there = await inbox.newest(self._pool)
+        return RedirectResponse("/ui/inbox" if there else "/ui/welcome", 302, {"Cache-Control": "no-store"})
+
+    async def static(self, digest: str, name: str) -> Response:
+        asset = self._assets.get(digest, name)
+        if asset is None:
+            raise Unknown
+        return Response(asset.content, media_type=asset.type, headers={**pages.HEADERS, "Cache-Control": KEEP})
+
+    async def health(self) -> Response:
+        """Asked by the page that says that Postgres is away: makes it load again once it is not."""
+        await self._pool.fetchval("select 1")
+        self._away_since = None
+        return Response(status_code=204, headers={**pages.HEADERS, "HX-Refresh": "true"})
+
+    # ── First steps ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def welcome(self, request: Request) -> Response:
+        return self._pages(
+            "welcome.html",
+            client=_client(self._client_file),
+            client_file=self._client_file,
+            url=self._settings.public_url or str(request.base_url).rstrip("/"),
+            templates=self._settings.templates,
+            stays=self._settings.default_route == ["inbox"],
+            **await self._parts(request),
+            **await self._first(),
+        )
+
+    async def welcome_first(self) -> Response:
+        return self._pages("first.html", **await self._first())
+
+    async def welcome_parts(self, request: Request) -> Response:
+        return self._pages("parts.html", **await self._parts(request))
+
+    async def _first(self) -> dict[str, Any]:
+        newest = await inbox.newest(self._pool)
+        kept = await inbox.get(self._pool, newest) if newest else None
+        return _reading(kept) if kept else {"mail": None}
+
+    async def _parts(self, request: Request) -> dict[str, Any]:
+        return {"host": request.url.netloc, "checks": await parts.look(self._pool, self._settings)}
+
+    # ── Inbox ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def inbox(self, q: str = "", before: str = "") -> Response:
+        shown = await inbox.page(self._pool, query=q, before=_cursor(before))
+        newest = await inbox.get(self._pool, shown[0].message_id) if shown else None
+        reading = _reading(newest) if newest else {"mail": None, "deleted": False}
+        return self._pages("inbox.html", chosen=False, **reading, **_listed(shown, q, inbox.PAGE))
+
+    async def rows(self, q: str = "", before: str = "", until: str = "") -> Response:
+        """A piece of the list: the mails older than `before`, or all again down to `until`."""
+        if last := _cursor(until):
+            return self._pages(
+                "rows.html", **_listed(await inbox.since(self._pool, last, query=q), q, inbox.MOST, last)
+            )
+        shown = await inbox.page(self._pool, query=q, before=_cursor(before))
+        return self._pages("rows.html", **_listed(shown, q, inbox.PAGE))
+
+    async def mail(self, request: Request, message_id: str, q: str = "") -> Response:
+        kept = await self._kept(message_id)
+        if "hx-request" in request.headers:
+            return self._pages("reader.html", chosen=True, q=q, **_reading(kept))
+        shown = await inbox.page(self._pool, query=q)
+        return self._pages("inbox.html", chosen=True, **_reading(kept), **_listed(shown, q, inbox.PAGE))
+
+    async def mail_html(self, message_id: str) -> Response:
+        return pages.mail(mime.opened((await self._kept(message_id)).raw).page)
+
+    async def mail_raw(self, message_id: str) -> Response:
+        kept = await self._kept(message_id)
+        return _file(kept.raw, f"{kept.row.message_id}.eml")
+
+    async def mail_part(self, message_id: str, number: str) -> Response:
+        found = mime.opened((await self._kept(message_id)).raw).attachments
+        if not number.isdecimal() or int(number) >= len(found):
+            raise Unknown
+        return _file(found[int(number)].content, found[int(number)].name)
+
+    async def delete(self, message_id: str, q: str = "") -> Response:
+        identifier = _identifier(message_id)
+        await inbox.delete(self._pool, identifier)
+        headers = {"HX-Trigger": "heal", "HX-Push-Url": "/ui/inbox" + pages.search(q)}
+        return self._pages("reader.html", 200, headers, chosen=False, mail=None, q=q, deleted=True)
+
+    async def clear(self) -> Response:
+        await inbox.clear(self._pool)
+        return Response(status_code=204, headers={**pages.HEADERS, "HX-Redirect": "/ui/inbox"})
+
+    async def _kept(self, message_id: str) -> Kept:
+        kept = await inbox.get(self._pool, _identifier(message_id))
+        if kept is None:
+            raise Unknown
+        return kept
+
+    # ── Live ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def stream(self, q: str = "") -> Response:
+        headers = {**pages.HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._news(q), media_type="text/event-stream", headers=headers)
+
+    async def _news(self, query: str) -> AsyncIterator[str]:
+        """Server-sent events: `mail` with rows for the top of the list, or `heal` when it has to be drawn again."""
+        with self._feed.viewer() as viewer:
+            yield "retry: 1000\n\n"
+            while not self._feed.closed:
+                yield await self._event(viewer, query)
+                try:
+                    await asyncio.wait_for(viewer.changed.wait(), KEEPALIVE)
+                    await asyncio.sleep(GATHER)
+                except TimeoutError:
+                    yield ": nothing new\n\n"
+
+    async def _event(self, viewer: Viewer, query: str) -> str:
+        stale, ids = viewer.take()
+        if stale:
+            return "event: heal\ndata:\n\n"
+        try:
+            fresh = await inbox.rows(self._pool, ids, query=query) if ids else []
+        except engine.AWAY:
+            viewer.tell(None)
+            return ": Postgres is away\n\n"
+        if not fresh:
+            return ": nothing to show\n\n"
+        html = self._pages.render("mails.html", mails=fresh, q=query, fresh=True)
+        return "event: mail\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
+
+
+def _listed(shown: Sequence[Row], q: str, most: int, last: Cursor | None = None) -> dict[str, Any]:
+    """What a template needs to draw rows: they, and the cursor of the last one where the list goes on."""
+    mails = shown[:most]
+    end = mails[-1].cursor if mails else last
+    return {"mails": mails, "more": len(shown) > most, "end": str(end or ""), "q": q}
+
+
+def _reading(kept: Kept) -> dict[str, Any]:
+    """What a template needs to show one mail."""
+    return {"mail": kept.row, "opened": mime.opened(kept.raw), "deleted": False}
+
+
+def _identifier(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Unknown from None
+
+
+def _cursor(text: str) -> Cursor | None:
+    try:
+        return Cursor.parse(text) if text else None
+    except ValueError:
+        raise Unknown from None
+
+
+def _client(file: Path | None) -> Mapping[str, str]:
+    """Key and secret of the first client, or words in their place."""
+    try:
+        return {**PLACEHOLDER, **json.loads(file.read_text())} if file else PLACEHOLDER
+    except (OSError, ValueError):
+        return PLACEHOLDER
+
+
+def _file(content: bytes, name: str) -> Response:
+    """Something to save, never to show: it came from outside."""
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "Content-Security-Policy": "sandbox",
+    }
+    return Response(content, media_type="application/octet-stream", headers={**pages.HEADERS, **headers})
