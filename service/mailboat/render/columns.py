@@ -1,0 +1,55 @@
+"""Columns for Jinja, which keeps only lines: its line numbers are replaced by places that hold both.
+
+A place is one integer, `line * STRIDE + column`, both counted from 1. Jinja carries it through tokens, nodes and the
+debug table of the compiled template as if it were a line number.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+
+from jinja2 import Environment, nodes
+from jinja2.lexer import Lexer
+
+STRIDE = 1 << 20
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+def split(place: int) -> tuple[int, int]:
+    """Line and column of a place; the column is 0 in a plain line number."""
+    line, column = divmod(place, STRIDE)
+    return (line, column) if line else (column, 0)
+
+
+class PlacedLexer(Lexer):
+    """Jinja's lexer, with places where it has line numbers."""
+
+    def tokeniter(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> Iterator[tuple[int, str, str]]:
+        text = _NEWLINE.sub("\n", source)
+        position = line_start = 0
+        line = 1
+        for _, kind, value in super().tokeniter(text, name, filename, state):
+            found = text.find(value, position)  # only stripped whitespace lies between two tokens
+            skipped = text.count("\n", position, found)
+            if skipped:
+                line, line_start = line + skipped, text.rfind("\n", position, found) + 1
+            yield line * STRIDE + min(found - line_start + 1, STRIDE - 1), kind, value
+            position = found + len(value)
+            if "\n" in value:
+                line, line_start = line + value.count("\n"), text.rfind("\n", found, position) + 1
+
+
+@functools.cache
+def lexer() -> PlacedLexer:
+    return PlacedLexer(Environment())  # noqa: S701 (only for its delimiters)
+
+
+def start_outputs_at_their_left(tree: nodes.Template) -> None:
+    """Jinja places `a.b` at the dot; an author looks for its beginning."""
+    for output in tree.find_all(nodes.Output):
+        for child in output.nodes:
+            child.lineno = min([child.lineno, *(node.lineno for node in child.find_all(nodes.Node))])

@@ -1,0 +1,110 @@
+"""The engine `jinja`: sandboxed Jinja2, compiled to Python bytecode."""
+
+from __future__ import annotations
+
+import marshal
+from types import CodeType
+from typing import Any
+
+import msgspec
+from jinja2 import Template
+
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources
+from mailboat.errors import TemplateFault
+from mailboat.render import faults, findings, limits, text
+from mailboat.render.lru import Lru
+from mailboat.render.sandbox import Sandbox
+
+KEPT_REVISIONS = 256
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """Bytecode of every file, marshalled; the sources go along to say where a fault is."""
+
+    sources: Sources
+    codes: dict[str, bytes]
+
+
+_artifacts = msgspec.msgpack.Decoder(Artifact)
+_objects: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+def is_html(name: str | None) -> bool:
+    """Whether what this template prints is escaped: all but the subject and plain text."""
+    return name not in (faults.SUBJECT, faults.TEXT) and not (name or "").endswith((".txt", ".txt.j2"))
+
+
+class Program:
+    """One revision, ready to render."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.sources = artifact.sources
+        sandbox = Sandbox(is_html)
+        for name, code in artifact.codes.items():
+            loaded = marshal.loads(code)  # noqa: S302 (compiled by us, never taken from a client)
+            assert isinstance(loaded, CodeType)
+            sandbox.add(name, loaded)
+        templates = sandbox.files.templates
+        self._subject = templates[faults.SUBJECT]
+        self._html = templates[self.sources.entry]
+        self._text = templates.get(faults.TEXT)
+
+    def render(self, data: bytes, locale: str | None) -> Rendered:
+        names = {"locale": locale, "t": translations(self.sources, locale), **_objects.decode(data)}
+        subject = _output(self._subject, names)
+        html = _output(self._html, names)
+        plain = _output(self._text, names) if self._text else text.plain(html)
+        return Rendered(one_line(subject), html, plain, findings.warnings(html))
+
+
+class Jinja:
+    """See `engines.Engine`."""
+
+    def __init__(self) -> None:
+        self._programs: Lru[str, Program] = Lru(KEPT_REVISIONS)
+
+    def compile(self, sources: Sources) -> bytes:
+        if sources.entry not in sources.files:
+            raise TemplateFault(f"there is no file {sources.entry!r} in this template", file=sources.entry)
+        sandbox = Sandbox(is_html)
+        names = [*sources.files, faults.SUBJECT] + ([] if sources.text is None else [faults.TEXT])
+        try:
+            codes = {name: sandbox.compile(faults.source(sources, name), name, name) for name in names}
+        except limits.RenderTimeout:
+            raise limits.Exhausted(limits.TOO_SLOW_TO_COMPILE, file=sources.entry) from None
+        except Exception as error:  # noqa: BLE001 (a template can cause any)
+            raise faults.describe(error, sources) from None
+        return msgspec.msgpack.encode(Artifact(sources, {name: marshal.dumps(code) for name, code in codes.items()}))
+
+    def define(self, digest: str, artifact: bytes) -> None:
+        self._programs[digest] = Program(_artifacts.decode(artifact))
+
+    def render(self, digest: str, data: bytes, locale: str | None) -> Rendered:
+        program = self._programs.get(digest)
+        if program is None:
+            raise KeyError(digest)
+        try:
+            return program.render(data, locale)
+        except (Exception, limits.RenderTimeout) as error:  # noqa: BLE001 (a template can cause any)
+            raise faults.describe(error, program.sources) from None
+
+
+def _output(template: Template, names: dict[str, Any]) -> str:
+    output = "".join(template.root_render_func(template.new_context(names)))
+    if len(output) > limits.LARGEST_OUTPUT:
+        raise MemoryError
+    return output
+
+
+def one_line(subject: str) -> str:
+    """A header's value: line breaks, also those of Unicode, become one space."""
+    return " ".join(line for part in subject.splitlines() if (line := part.strip()))
+
+
+def translations(sources: Sources, locale: str | None) -> dict[str, str]:
+    """Those of the locale, else of its language, else none."""
+    if not locale:
+        return {}
+    language = locale.replace("_", "-").partition("-")[0]
+    return sources.translations.get(locale) or sources.translations.get(language) or {}

@@ -1,0 +1,75 @@
+"""Jobs on their way through the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mailboat.errors import TemplateFault
+from mailboat.render import wire
+from mailboat.render.base import Job, Outcome
+
+LARGEST_FRAME_JOBS = 64
+LARGEST_FRAME_BYTES = 4 << 20
+SMALLEST_SHARE = 8
+
+
+class Call:
+    """One `render` call: its outcomes so far. `done` is resolved with the last one."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.outcomes: dict[int, Outcome] = {}
+        self.tasks = [Task(self, index, job) for index, job in enumerate(jobs)]
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        if len(self.outcomes) == len(self.tasks) and not self.done.done():
+            self.done.set_result(None)
+
+
+class Task:
+    """One job of a call. `struck`: a process died by itself while it was at this job."""
+
+    __slots__ = ("call", "index", "job", "struck")
+
+    def __init__(self, call: Call, index: int, job: Job) -> None:
+        self.call, self.index, self.job, self.struck = call, index, job, False
+
+    @property
+    def wanted(self) -> bool:
+        """False when the call was cancelled."""
+        return not self.call.done.done()
+
+    def settle(self, outcome: Outcome) -> None:
+        self.call.settle(self.index, outcome)
+
+    def fail(self, message: str) -> None:
+        self.settle(TemplateFault(message, file=self.job.revision.sources.entry))
+
+
+Frame = list[Task]
+
+
+@dataclass(slots=True)
+class Work:
+    """One step of a process, and the tasks that fail if it does."""
+
+    step: wire.Step
+    tasks: Frame
+
+
+def shares(tasks: Frame, processes: int) -> Iterator[Frame]:
+    """The tasks in frames: enough for every process, but none too small to be worth a trip or too large to carry."""
+    most = min(max(-(-len(tasks) // processes), SMALLEST_SHARE), LARGEST_FRAME_JOBS)
+    frame: Frame = []
+    size = 0
+    for task in tasks:
+        if frame and (len(frame) == most or size + len(task.job.data) > LARGEST_FRAME_BYTES):
+            yield frame
+            frame, size = [], 0
+        frame.append(task)
+        size += len(task.job.data)
+    if frame:
+        yield frame
