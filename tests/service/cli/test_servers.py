@@ -1,0 +1,109 @@
+"""The embedded servers under the supervisor: data survives kill -9, damage is mended."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from mailboat.cli import folder, postgres, valkey
+from mailboat.cli.supervisor import Supervisor
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Supervisor]:
+    (tmp_path / "logs").mkdir()
+    kept = Supervisor(tmp_path / "logs", lambda _line: None)
+    yield kept
+    await kept.stop()
+    folder.remove_sockets(tmp_path)
+
+
+async def start_postgres(servers: Supervisor, data: Path) -> str:
+    cluster = data / "postgres"
+    owner = postgres.owner(cluster)
+    postgres.admit(owner, cluster)
+    sockets = folder.sockets(data, owner)
+    await servers.run(postgres.initdb(cluster, owner))
+    postgres.settle(cluster)
+    await servers.start(postgres.part(cluster, sockets, owner))
+    return postgres.dsn(sockets)
+
+
+async def restart(servers: Supervisor, name: str) -> None:
+    """Kill -9, and wait until the part serves again."""
+    child = servers.children[name]
+    before = child.pid
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    async with asyncio.timeout(SECONDS):
+        while child.pid in (None, before) or not await child.part.ready(child.pid):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor, tmp_path: Path) -> None:
+    dsn = await start_postgres(servers, tmp_path)
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("create table kept (word text)")
+    await connection.execute("insert into kept values ('ahoy')")
+    assert await connection.fetchval("select lower('ÄÖ') = 'äö' and current_setting('fsync') = 'on'")
+    await restart(servers, "postgres")
+    connection.terminate()
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("select word from kept") == "ahoy"
+    await connection.close()
+
+
+async def test_a_pid_file_left_by_a_killed_postgres_does_not_stop_the_next(servers: Supervisor, tmp_path: Path) -> None:
+    """The process id in it belongs to somebody else by now: here, to this test."""
+    dsn = await start_postgres(servers, tmp_path)
+    left = (tmp_path / "postgres" / "postmaster.pid").read_text().split("\n")
+    child = servers.children["postgres"]
+    await child.stop()
+    left[0] = str(os.getpid())
+    (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join(left))
+    again = Supervisor(tmp_path / "logs", lambda _line: None)
+    await again.start(child.part)
+    connection = await asyncpg.connect(dsn)
+    await connection.close()
+    await again.stop()
+
+
+async def test_valkey_keeps_its_data_over_kill_9(servers: Supervisor, tmp_path: Path) -> None:
+    sockets = folder.sockets(tmp_path, None)
+    await servers.start(valkey.part(tmp_path / "valkey", sockets))
+    client = Redis.from_url(valkey.url(sockets))
+    await client.set("word", "ahoy")
+    await client.config_set("appendfsync", "always")
+    await client.set("other", "aloha")
+    await restart(servers, "valkey")
+    assert [await client.get("word"), await client.get("other")] == [b"ahoy", b"aloha"]
+    await client.aclose()
+
+
+async def test_valkey_starts_empty_when_its_file_is_damaged_and_the_file_is_kept(
+    servers: Supervisor, tmp_path: Path
+) -> None:
+    sockets = folder.sockets(tmp_path, None)
+    damaged = tmp_path / "valkey" / valkey.APPEND_ONLY
+    damaged.mkdir(parents=True)
+    (damaged / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    (damaged / "appendonly.aof.1.incr.aof").write_text("no command\r\n" * 9)
+    await servers.start(valkey.part(tmp_path / "valkey", sockets))
+    client = Redis.from_url(valkey.url(sockets))
+    assert await client.dbsize() == 0
+    await client.aclose()
+    kept = damaged.with_name(f"{valkey.APPEND_ONLY}.damaged")
+    assert (kept / "appendonly.aof.1.incr.aof").read_text().startswith("no command")
+
+
+async def test_a_cluster_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "PG_VERSION").write_text("9\n")
+    with pytest.raises(postgres.ConfigurationError, match="was made by PostgreSQL 9; here are"):
+        postgres.part(tmp_path, tmp_path, None)
