@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 from mailboat import settings
-from mailboat.settings import Settings
+from mailboat.api import problems
+from mailboat.cli import roles
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -18,35 +16,42 @@ SETTINGS = """\
 # Settings
 
 Every process reads them once, from its environment. An empty variable counts as not set; a wrong one stops the process
-with a message that names it.
+with a message that names it. `SERVICE_ROLE` chooses the [role](operations.md#roles).
 
 | variable | default | meaning |
 | --- | --- | --- |
 """
 
+PROBLEMS = """\
+<!-- Written by `make docs` from service/mailboat/api/problems.py. -->
+# Problems
 
-def comments() -> Iterator[tuple[str, str]]:
-    """Each field of Settings with the string that stands below it."""
-    tree = ast.parse(Path(settings.__file__).read_text())
-    fields = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings").body
-    for field, comment in pairwise(fields):
-        match field, comment:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                yield name, " ".join(text.split()).replace("|", r"\|")
+Every refusal is `application/problem+json` as in RFC 9457: `type`, `title`, `status`, `detail` for people, `code` for
+programs, and `field` where one part of the request is at fault. Codes are stable.
+
+| code | status | meaning |
+| --- | --- | --- |
+"""
+
+
+def row(*cells: str) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |\n"
 
 
 def settings_page() -> str:
-    meaning = dict(comments())
-    defaults = Settings()
-    rows = []
-    for field in Settings.__struct_fields__:
-        default = getattr(defaults, field)
-        shown = f"`{default}`" if default != "" else ""
-        rows.append(f"| `{settings.variable(field)}` | {shown} | {meaning[field]} |\n")
-    return SETTINGS + "".join(rows)
+    notes = roles.settings_notes()
+    return SETTINGS + "".join(
+        row(f"`{settings.variable(field)}`", f"`{default}`" if default else "", note)
+        for field, (default, note) in notes.items()
+    )
 
 
-PAGES = {"settings.md": settings_page}
+def problems_page() -> str:
+    return PROBLEMS + "".join(row(f"`{code}`", str(status), note) for code, (status, note) in problems.CODES.items())
+
+
+PAGES = {"settings.md": settings_page, "problems.md": problems_page}
 
 
 def main(check: bool) -> int:
