@@ -23,6 +23,12 @@ def split(place: int) -> tuple[int, int]:
     return (line, column) if line else (column, 0)
 
 
+def at(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of an offset into a source whose line breaks Jinja has made one character each."""
+    before = _NEWLINE.sub("\n", text)[:offset]
+    return before.count("\n") + 1, offset - before.rfind("\n")
+
+
 class PlacedLexer(Lexer):
     """Jinja's lexer, with places where it has line numbers."""
 

@@ -49,6 +49,8 @@ def _place(error: BaseException, sources: Sources, message: str) -> tuple[str, i
     """File, line and column within that source."""
     if isinstance(error, TemplateSyntaxError):
         name, place = error.name or sources.entry, error.lineno
+        if found := _OFFSET.fullmatch(error.message or ""):
+            return name, *columns.at(source(sources, name), int(found[2]))
     else:
         name, place = _innermost(error.__traceback__) or (sources.entry, 0)
     line, column = columns.split(place)

@@ -17,57 +17,77 @@ _TOKEN = re.compile(
 )
 _HREF = re.compile(r"""\shref\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _ALT = re.compile(r"""\salt\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
-_HIDDEN = re.compile(r"display\s*+:\s*+none", re.IGNORECASE)
+_HIDDEN = re.compile(r"""display\s*+:\s*+none|aria-hidden\s*+=\s*+["']?true""", re.IGNORECASE)
 
-# While the text is put together, breaks are control characters; of a run of them and blanks the strongest one stays.
-_CELL, _LINE, _PARAGRAPH, _BULLET = "\0", "\1", "\2", "\3"
-_STRONGEST = ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_CELL, "  "))
-_RUN = re.compile(r"(\x03\S*+)?[\s\0-\2]+")
+# What stands between two texts: of all breaks between them the strongest.
+_NOTHING, _SPACE, _CELL, _LINE, _PARAGRAPH = range(5)
+_WRITTEN = ("", " ", "  ", "\n", "\n\n")
+_LINES = ("br", "div", "tr", "dt", "dd", "option", "li")
+_PARAGRAPHS = (
+    *("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote", "pre", "address"),
+    *("table", "ul", "ol", "dl", "form", "section", "article", "header", "footer"),
+)
 _BREAKS = {
-    **dict.fromkeys(("td", "th"), _CELL),
-    **dict.fromkeys(("br", "div", "tr", "dt", "dd", "option"), _LINE),
-    **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote", "pre", "address"), _PARAGRAPH),
-    **dict.fromkeys(("table", "ul", "ol", "dl", "form", "section", "article", "header", "footer"), _PARAGRAPH),
+    f"{slash}{name}": strength
+    for names, strength in ((("td", "th"), _CELL), (_LINES, _LINE), (_PARAGRAPHS, _PARAGRAPH))
+    for name in names
+    for slash in ("", "/")
 }
 _VOID = frozenset(("img", "br", "hr", "input", "meta", "link", "wbr", "col", "area", "base", "source"))
 _LEFT_OUT = frozenset(("head", "style", "script", "title", "template", "noframes"))
-_SPECIAL = frozenset(("a", "/a", "img", "li", "ul", "ol", "/ul", "/ol")) | _LEFT_OUT
+_SPECIAL = frozenset(("a", "/a", "img", "li", "ul", "ol", "/ul", "/ol"))
 
 
 def plain(markup: str) -> str:
     """The text of an HTML document or fragment."""
-    return _Scanner().scan(markup)
+    scanner = _Scanner()
+    scanner.scan("<body>" + _without_comments(markup))
+    return html.unescape("".join(scanner.parts)).replace("\xa0", " ").strip()
 
 
 class _Scanner:
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.pending = _NOTHING  # the strongest break since the last text
+        self.bullet = ""  # goes before the next text
         self.lists: list[int] = []  # per open list the number of its last item, or -1 for bullets
         self.href = ""
         self.label = 0  # where in parts the open link's label begins
 
-    def scan(self, markup: str) -> str:
+    def scan(self, markup: str) -> None:
         skipped, depth = "", 0
-        parts, breaks = self.parts, _BREAKS
-        for name, attributes, text in _TOKEN.findall("<body>" + _without_comments(markup)):
-            name = name.lower()
+        for written, attributes, text in _TOKEN.findall(markup):
+            name = written.lower()
             if skipped:
                 depth += _nesting(name, skipped)
-                if depth > 0:
+                if depth:
                     continue
                 skipped = ""
-            elif name in _LEFT_OUT or ("isplay" in attributes and _HIDDEN.search(attributes)):
+            elif name in _LEFT_OUT or (attributes and _is_hidden(attributes)):
                 if name not in _VOID:
                     skipped, depth = name, 1
                     continue
             elif name in _SPECIAL:
                 self.special(name, attributes)
-            mark = breaks.get(name) or breaks.get(name[1:]) if name[0] == "/" else breaks.get(name)
-            if mark:
-                parts.append(mark)
+            self.part(_BREAKS.get(name, _NOTHING))
             if text:
-                parts.append(text)
-        return _tidy("".join(parts))
+                self.write(text)
+
+    def part(self, strength: int) -> None:
+        if strength > self.pending:
+            self.pending = strength
+
+    def write(self, text: str) -> None:
+        """Add a text with its blanks collapsed, after the break that is due."""
+        words = text.split()
+        if not words:
+            return self.part(_SPACE)
+        if text[0].isspace():
+            self.part(_SPACE)
+        self.parts.append(f"{_WRITTEN[self.pending]}{self.bullet}{' '.join(words)}")
+        self.bullet = ""
+        self.pending = _SPACE if text[-1].isspace() else _NOTHING
+        return None
 
     def special(self, name: str, attributes: str) -> None:
         if name in ("a", "/a"):
@@ -75,9 +95,10 @@ class _Scanner:
             if name == "a":
                 self.href, self.label = _value(_HREF, attributes), len(self.parts)
         elif name == "img":
-            self.parts.append(_value(_ALT, attributes))
+            self.write(_value(_ALT, attributes))
         elif name == "li":
-            self.parts.append(f"{_LINE}{_BULLET}{self.next_bullet()} ")
+            self.part(_LINE)
+            self.bullet = self.next_bullet()
         elif name in ("ul", "ol"):
             self.lists.append(0 if name == "ol" else -1)
         elif self.lists:
@@ -85,19 +106,23 @@ class _Scanner:
 
     def next_bullet(self) -> str:
         if not self.lists or self.lists[-1] < 0:
-            return "-"
+            return "- "
         self.lists[-1] += 1
-        return f"{self.lists[-1]}."
+        return f"{self.lists[-1]}. "
 
     def close_link(self) -> None:
         href, self.href = self.href.strip(), ""
         if not href or href.startswith("#"):
             return
-        label = "".join(self.parts[self.label :]).strip(" \t\r\n\0\1\2")
+        label = "".join(self.parts[self.label :]).strip()
         if not label:
-            self.parts.append(href)
-        elif label != href.partition("://" if "://" in href else "mailto:")[2].rstrip("/") and label != href:
+            self.write(href)
+        elif label not in (href, href.partition("://")[2].rstrip("/"), href.removeprefix("mailto:")):
             self.parts.append(f" ({href})")
+
+
+def _is_hidden(attributes: str) -> bool:
+    return ("none" in attributes or "hidden" in attributes) and _HIDDEN.search(attributes) is not None
 
 
 def _without_comments(markup: str) -> str:
@@ -117,14 +142,3 @@ def _nesting(name: str, skipped: str) -> int:
 def _value(attribute: re.Pattern[str], attributes: str) -> str:
     found = attribute.search(attributes)
     return next((group for group in found.groups() if group), "") if found else ""
-
-
-def _tidy(text: str) -> str:
-    return html.unescape(_RUN.sub(_strongest, text)).replace("\xa0", " ").strip()
-
-
-def _strongest(run: re.Match[str]) -> str:
-    bullet, breaks = run[1], run[0]
-    if bullet:
-        return bullet[1:] + " "
-    return next((written for mark, written in _STRONGEST if mark in breaks), " ")
