@@ -65,6 +65,9 @@ class TemplateFault(MailboatError):
 class RenderUnavailable(MailboatError):
     """The render processes could not be started; nothing is known about the template."""
 
+    retryable = True
+    counts = ambiguous = False
+
 
 class ProviderError(MailboatError):
     """A provider did not take a message.

@@ -1,0 +1,1 @@
+"""REST: the hot endpoint in front, FastAPI behind it."""

@@ -169,12 +169,13 @@ class Attempt(SQLModel, table=True):
 
 
 class TemplateHead(SQLModel, table=True):
-    """Which revision a template's name stands for."""
+    """Which revision a template's name stands for. `origin`: folder (kept by the watcher) or resource."""
 
     __tablename__ = "template_heads"
     namespace: str = Field(sa_column=Column(Text, primary_key=True))
     name: str = Field(sa_column=Column(Text, primary_key=True))
     digest: str = Field(sa_column=_text())
+    origin: str = Field(sa_column=_text())
     updated_at: datetime | None = Field(default=None, sa_column=_moment())
 
 

@@ -1,0 +1,1 @@
+"""Which templates there are, and the sources behind each revision."""

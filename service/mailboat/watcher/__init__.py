@@ -1,0 +1,1 @@
+"""The watcher: publishes the source folder as its files change."""

@@ -1,0 +1,1 @@
+"""The worker: listens to the doorbell, delivers, and looks after what others left behind."""

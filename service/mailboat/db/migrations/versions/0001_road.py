@@ -101,6 +101,7 @@ create table template_heads (
     namespace text not null,
     name text not null,
     digest text not null,
+    origin text not null,
     updated_at timestamptz not null default now(),
     primary key (namespace, name)
 );

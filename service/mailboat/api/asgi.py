@@ -1,0 +1,50 @@
+"""Plain ASGI: reading a body, giving one whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mailboat.api import problems
+from mailboat.errors import Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+async def read(headers: dict[bytes, str], receive: Receive, most: int) -> bytes:
+    """The body. Raises Problem 413 as soon as it is known to be too large."""
+    declared = headers.get(b"content-length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
+    chunks, size = [], 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise Problem(400, "malformed_json", "The connection closed before the body was complete.")
+        chunk = event.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise _too_large(most)
+        if not event.get("more_body"):
+            return b"".join(chunks)
+
+
+async def respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """One whole answer."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_problem(send: Send, problem: Problem) -> None:
+    """A problem as the answer."""
+    headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    await respond(send, problem.status, problems.body(problem), headers)
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(413, "body_too_large", f"The body may have {most} octets at most.")

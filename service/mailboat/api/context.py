@@ -1,0 +1,117 @@
+"""What the API's endpoints work with: made once, connected in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from mailboat.api.authenticate import Authenticator
+from mailboat.db import engine, listen
+from mailboat.delivery.accept import Acceptor, unavailable
+from mailboat.delivery.batcher import Batcher
+from mailboat.delivery.ring import Doorbell
+from mailboat.limits.bucket import Buckets, Decision, Rate
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
+from mailboat.settings import Settings
+from mailboat.telemetry import Traces
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from mailboat.dashboard import Feed
+
+log = structlog.get_logger()
+POOL_SIZE = 8
+
+
+class Context:
+    """The API's connections and the verbs over them."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool) -> None:
+        self.settings, self.pool = settings, pool
+        self.traces = Traces("api")
+        self.redis: Redis | None = None
+        self._doorbell, self._buckets = Doorbell(), Buckets()
+        self.authenticator = Authenticator(pool)
+        self.catalog = Catalog(Folder(settings.templates), pool)
+        self.acceptor = Acceptor(settings.database_url, self._doorbell)
+        self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
+        self._follower = asyncio.create_task(self._follow())
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Context:
+        """Connect to Postgres, as soon as it is there."""
+        pool = await engine.pool(settings.database_url, name="mailboat-api", size=POOL_SIZE)
+        context = cls(settings, pool)
+        waiting = False
+        while True:
+            try:
+                await context.acceptor.start()
+            except engine.AWAY as error:
+                if not waiting:
+                    log.warning("postgres is away", error=str(error) or type(error).__name__)
+                waiting = True
+                await asyncio.sleep(0.2)
+            else:
+                return context
+
+    def attach(self, redis: Redis) -> None:
+        """Ring and count in Valkey from now on; until then buckets are local and the reconciler finds the mail."""
+        self.redis = self._doorbell.redis = self._buckets.redis = redis
+
+    async def _follow(self) -> None:
+        def connected(yes: bool) -> None:
+            self.authenticator.listening(yes)
+            self.catalog.forget()
+
+        channels = {
+            "mailboat_clients": lambda payload: self.authenticator.forget(int(payload)),
+            "mailboat_templates": self.catalog.forget,
+        }
+        await listen.follow(self.settings.database_url, "mailboat-listen", channels, connected)
+
+    @cached_property
+    def orm(self) -> AsyncEngine:
+        """SQLAlchemy over the same database, for the admin side."""
+        return engine.orm(self.settings.database_url)
+
+    @cached_property
+    def feed(self) -> Feed:
+        """The dashboard's live news of the inbox."""
+        from mailboat.dashboard import Feed
+
+        return Feed(self.pool)
+
+    async def take(self, rate: Rate) -> Decision:
+        """One token from the client's bucket, or the time until there is one."""
+        return await self._takes.submit(rate)
+
+    async def check(self) -> None:
+        """Raises Problem 503 unless Postgres answers and is migrated."""
+        try:
+            await self.pool.fetchval("select 1 from queue limit 1", timeout=2)
+        except engine.AWAY as error:
+            raise unavailable(f"the database is away ({type(error).__name__})") from None
+
+    def stop_streams(self) -> None:
+        """End the answers that have no end of their own, so that the server can stop."""
+        if "feed" in self.__dict__:
+            self.feed.close()
+
+    async def close(self) -> None:
+        self.stop_streams()
+        self._follower.cancel()
+        await asyncio.gather(self._follower, return_exceptions=True)
+        await self.acceptor.close()
+        await self._takes.close()
+        self.authenticator.close()
+        if self.redis is not None:
+            await self.redis.aclose()
+        await asyncio.wait_for(self.pool.close(), 5)
+        self.traces.close()

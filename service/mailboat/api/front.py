@@ -1,0 +1,98 @@
+"""The front: a small ASGI application that answers at once, and loads the rest when somebody asks for it.
+
+/livez, /readyz and POST /v1/send are served here; every other path is FastAPI's, which is imported at the first such
+request. So the process answers before its heavy imports, and one that only accepts mail never pays for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mailboat.api.asgi import respond, respond_problem
+from mailboat.errors import Problem
+from mailboat.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from mailboat.api.asgi import Receive, Scope, Send
+    from mailboat.api.context import Context
+
+log = structlog.get_logger()
+STARTING_SECONDS = 5.0  # how long a request waits for the first connection to Postgres
+
+
+class Front:
+    """The ASGI application. `context` is set when Postgres has answered for the first time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.context: asyncio.Future[Context] = asyncio.get_running_loop().create_future()
+        self.draining = False
+        self._app: asyncio.Task[FastAPI] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await self._route(scope, receive, send)
+        except Problem as problem:
+            await respond_problem(send, problem)
+        except Exception as error:
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            log.exception("request failed", path=scope["path"])
+            await respond_problem(send, Problem(500, "internal_error", "A fault of the server; it is in its log."))
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path == "/v1/send" and method == "POST":
+            from mailboat.api import send as hot
+
+            await hot.handle(await self.ready(), scope, receive, send)
+        elif path == "/livez" and method in ("GET", "HEAD"):
+            await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
+        elif path == "/readyz" and method in ("GET", "HEAD"):
+            if self.draining:
+                raise Problem(503, "unavailable", "This process is stopping.")
+            await (await self.ready()).check()
+            await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
+        else:
+            await (await self._fastapi())(scope, receive, send)
+
+    def drain(self) -> None:
+        """The server is about to stop: say so to who asks, and end what would never end."""
+        self.draining = True
+        if self.context.done():
+            self.context.result().stop_streams()
+
+    async def ready(self) -> Context:
+        """The context, as soon as there is one. Raises Problem 503 when that takes too long."""
+        if self.context.done():
+            return self.context.result()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self.context), STARTING_SECONDS)
+        except TimeoutError:
+            raise Problem(
+                503, "unavailable", "The database is away; nothing was accepted.", headers={"Retry-After": "1"}
+            ) from None
+
+    async def _fastapi(self) -> FastAPI:
+        if self._app is None or (self._app.done() and self._app.exception()):
+            self._app = asyncio.create_task(self._load(await self.ready()))
+        return await asyncio.shield(self._app)
+
+    async def _load(self, context: Context) -> FastAPI:
+        # Imported in a thread, so that requests on the hot path go on meanwhile.
+        create = await asyncio.to_thread(_import_app)
+        return create(context)
+
+
+def _import_app() -> Callable[[Context], FastAPI]:
+    from mailboat.api.app import create
+
+    return create

@@ -1,0 +1,1 @@
+"""FastAPI's share of the endpoints."""

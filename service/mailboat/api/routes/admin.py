@@ -1,0 +1,199 @@
+"""/admin/clients: clients and their keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mailboat.api.app_state import administrator, context_of
+from mailboat.delivery import senders
+from mailboat.delivery.administer import Administration
+from mailboat.domain.address import InvalidAddress
+from mailboat.registry.folder import NAME as TEMPLATE_NAME
+
+router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(administrator)])
+
+LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as Kubernetes names
+Label = Annotated[str, Field(pattern=LABEL, max_length=63)]
+Provider = Annotated[str, Field(pattern=LABEL, max_length=63)]
+
+
+class ClientChange(BaseModel):
+    """What may be changed about a client; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    senders: list[Annotated[str, Field(max_length=320)]] | None = Field(None, max_length=100)
+    templates: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=500)
+    route: list[Provider] | None = Field(None, max_length=10)
+    lane: Literal["high", "normal", "bulk"] | None = None
+    on_uncertain: Literal["resend", "hold"] | None = None
+    rate_per_minute: int | None = Field(None, ge=1, le=100_000_000)
+    rate_burst: int | None = Field(None, ge=1, le=10_000_000)
+    quota_monthly: int | None = Field(None, ge=0, le=10**15)
+
+    @field_validator("senders")
+    @classmethod
+    def _senders(cls, value: list[str] | None) -> list[str] | None:
+        for pattern in value or []:
+            try:
+                senders.check(pattern)
+            except InvalidAddress as error:
+                raise ValueError(
+                    f"{pattern!r} is neither an address nor a pattern like *@example.com: {error}"
+                ) from None
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _templates(cls, value: list[str] | None) -> list[str] | None:
+        for pattern in value or []:
+            if not TEMPLATE_NAME.fullmatch(pattern.replace("*", "x").replace("?", "x")):
+                raise ValueError(f"{pattern!r} is neither a template's name nor a pattern like order-*")
+        return value
+
+    def values(self) -> dict[str, Any]:
+        """The fields that were given; null means something only for the quota."""
+        given = self.model_dump(include=self.model_fields_set)
+        return {
+            k: v for k, v in given.items() if k in ClientChange.model_fields and (v is not None or k == "quota_monthly")
+        }
+
+
+class NewClient(ClientChange):
+    """A new client."""
+
+    name: Label
+    namespace: Label = "default"
+
+
+class ClientShown(BaseModel):
+    """A client, its limits and this month's use."""
+
+    namespace: str
+    name: str
+    suspended: bool
+    senders: list[str]
+    templates: list[str]
+    route: list[str]
+    lane: str
+    on_uncertain: str
+    rate_per_minute: int
+    rate_burst: int
+    quota_monthly: int | None
+    accepted_this_month: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ClientPage(BaseModel):
+    """Clients by namespace and name; `next` is the `after` of the following page."""
+
+    items: list[ClientShown]
+    next: str | None
+
+
+class Expiry(BaseModel):
+    """For a new key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expires_in_seconds: float | None = Field(None, gt=0, le=10 * 366 * 86400)
+
+
+class Rotation(BaseModel):
+    """For a rotation: how long the keys before it stay valid."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: float = Field(86400, ge=0, le=366 * 86400)
+
+
+class KeyShown(BaseModel):
+    """A key; of its secret nothing is kept that could be shown."""
+
+    key: str
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyMade(KeyShown):
+    """A new key with its secret: this once."""
+
+    secret: str
+
+
+def _administration(request: Request) -> Administration:
+    return Administration(context_of(request).orm)
+
+
+Admin = Annotated[Administration, Depends(_administration)]
+
+
+@router.post("/clients", status_code=201, response_model=ClientShown)
+async def create_client(admin: Admin, body: NewClient) -> Any:
+    """Make a client. It can send once it has a key."""
+    return await admin.create_client(body.namespace, body.name, body.values())
+
+
+@router.get("/clients", response_model=ClientPage)
+async def list_clients(
+    admin: Admin,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    after: Annotated[str | None, Query(pattern=r"^[a-z0-9-]{1,63}/[a-z0-9-]{1,63}$")] = None,
+) -> Any:
+    """Every client, by namespace and name."""
+    return await admin.list_clients(limit, after)
+
+
+@router.get("/clients/{namespace}/{name}", response_model=ClientShown)
+async def get_client(admin: Admin, namespace: str, name: str) -> Any:
+    """One client."""
+    return await admin.get_client(namespace, name)
+
+
+@router.patch("/clients/{namespace}/{name}", response_model=ClientShown)
+async def update_client(admin: Admin, namespace: str, name: str, body: ClientChange) -> Any:
+    """Change a client; what is not given stays."""
+    return await admin.update_client(namespace, name, body.values(), "client.update")
+
+
+@router.post("/clients/{namespace}/{name}/suspend", response_model=ClientShown)
+async def suspend_client(admin: Admin, namespace: str, name: str) -> Any:
+    """From now on the client's requests are answered with 403. What it had accepted is still sent."""
+    return await admin.update_client(namespace, name, {"suspended": True}, "client.suspend")
+
+
+@router.post("/clients/{namespace}/{name}/resume", response_model=ClientShown)
+async def resume_client(admin: Admin, namespace: str, name: str) -> Any:
+    """The client may send again."""
+    return await admin.update_client(namespace, name, {"suspended": False}, "client.resume")
+
+
+@router.post("/clients/{namespace}/{name}/keys", status_code=201, response_model=KeyMade)
+async def create_key(admin: Admin, namespace: str, name: str, body: Expiry | None = None) -> Any:
+    """Another key for a client. The secret is in this answer and nowhere else."""
+    return await admin.create_key(namespace, name, body.expires_in_seconds if body else None)
+
+
+@router.get("/clients/{namespace}/{name}/keys", response_model=list[KeyShown])
+async def list_keys(admin: Admin, namespace: str, name: str) -> Any:
+    """The client's keys, newest first."""
+    return await admin.list_keys(namespace, name)
+
+
+@router.post("/clients/{namespace}/{name}/keys/rotate", status_code=201, response_model=KeyMade)
+async def rotate_keys(admin: Admin, namespace: str, name: str, body: Rotation | None = None) -> Any:
+    """A new key; those before it end after the overlap."""
+    return await admin.rotate_keys(namespace, name, (body or Rotation()).overlap_seconds)
+
+
+@router.post("/clients/{namespace}/{name}/keys/{key}/revoke", response_model=KeyShown)
+async def revoke_key(admin: Admin, namespace: str, name: str, key: str) -> Any:
+    """From now on this key is wrong, in every process."""
+    return await admin.revoke_key(namespace, name, key)

@@ -1,0 +1,96 @@
+"""POST /v1/send: the hot endpoint, plain ASGI in front of the router.
+
+authenticate → limit → validate → accept. FastAPI knows the same path for OpenAPI only (`routes.messages`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from mailboat.api.asgi import Receive, Scope, Send, read, respond
+from mailboat.api.context import Context
+from mailboat.db import engine
+from mailboat.delivery import validate
+from mailboat.delivery.accept import Accepted, unavailable
+from mailboat.delivery.clients import Client
+from mailboat.domain.revision import Revision
+from mailboat.errors import Problem, TemplateFault
+from mailboat.limits.bucket import Decision, Rate
+from mailboat.telemetry import trace_id
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one POST /v1/send. Problems are raised, for the front to answer."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    client = await context.authenticator.client(headers.get(b"x-api-key"), headers.get(b"x-api-secret"))
+    decision = await context.take(Rate(client.id, client.rate_per_minute, client.rate_burst))
+    if not decision.allowed:
+        raise rate_limited(client, decision)
+    body = await read(headers, receive, context.settings.max_body_bytes)
+    with context.traces.span("POST /v1/send", headers.get(b"traceparent"), "server", client=client.name) as traceparent:
+        accepted = await accept(context, client, body, headers.get(b"idempotency-key"), traceparent)
+    answer = [(b"content-type", b"application/json"), *_rate_headers(client, decision)]
+    if accepted.repeated:
+        answer.append((b"idempotent-replayed", b"true"))
+    await respond(send, 202, _encode({"id": accepted.id, "status": accepted.status}), answer)
+
+
+async def accept(context: Context, client: Client, body: bytes, key: str | None, traceparent: str) -> Accepted:
+    """Validate one request and store it. Raises Problem."""
+    request = validate.decode(body)
+    key = validate.idempotency_key(key)
+    name = validate.check_template(client, request)
+    revision = await resolve(context, client, name) if name is not None else None
+    draft = validate.draft(
+        client, request, revision, key=key, traceparent=traceparent, max_recipients=context.settings.max_recipients
+    )
+    accepted = await context.acceptor.accept(draft)
+    log.info(
+        "accepted",
+        message_id=str(accepted.id),
+        trace_id=trace_id(traceparent),
+        client=client.name,
+        template=name,
+        repeated=accepted.repeated,
+    )
+    return accepted
+
+
+async def resolve(context: Context, client: Client, name: str) -> Revision:
+    """The live revision of a template. Raises Problem 422 or 503."""
+    try:
+        revision = await context.catalog.resolve(client.namespace, name)
+    except TemplateFault as fault:
+        raise Problem(422, "template_broken", f"Template {name!r} cannot be read: {fault}", field="template") from None
+    except engine.AWAY as error:
+        raise unavailable(f"the database is away ({type(error).__name__})") from None
+    if revision is None:
+        raise Problem(422, "template_not_found", f"There is no template {name[:100]!r}.", field="template")
+    return revision
+
+
+def rate_limited(client: Client, decision: Decision) -> Problem:
+    """429 with the time until the next token."""
+    return Problem(
+        429,
+        "rate_limited",
+        f"This client may send {client.rate_per_minute} messages a minute, {client.rate_burst} at once. "
+        f"Try again in {decision.retry_after} s.",
+        headers={
+            "Retry-After": str(decision.retry_after),
+            **{name.decode(): value.decode() for name, value in _rate_headers(client, decision)},
+        },
+    )
+
+
+def _rate_headers(client: Client, decision: Decision) -> list[tuple[bytes, bytes]]:
+    """RateLimit fields of draft-ietf-httpapi-ratelimit-headers."""
+    seconds = -(-client.rate_burst * 60 // client.rate_per_minute)
+    return [
+        (b"ratelimit-policy", b'"client";q=%d;w=%d' % (client.rate_burst, seconds)),
+        (b"ratelimit", b'"client";r=%d;t=%d' % (decision.remaining, decision.retry_after)),
+    ]

@@ -1,0 +1,218 @@
+"""The hot path's SQL: accept, claim, book and the reconciler's sweeps.
+
+Batches travel as arrays, one array per column. Locks are taken in one order everywhere (usage, idempotency, queue; each
+sorted by its key), and rows that others hold are skipped, so that no two statements here can wait for each other in
+a circle.
+"""
+
+from __future__ import annotations
+
+# Columns of one message on its way in, in the order of ACCEPT's parameters.
+ACCEPT_COLUMNS = {
+    "id": "uuid",
+    "client_id": "integer",
+    "key": "text",
+    "digest": "bytea",
+    "lane": "smallint",
+    "run_at": "timestamptz",
+    "template": "text",
+    "revision": "text",
+    "locale": "text",
+    "envelope": "json",
+    "data": "json",
+    "content": "json",
+    "headers": "json",
+    "tags": "jsonb",
+    "metadata": "json",
+    "traceparent": "text",
+}
+
+_ITEMS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(ACCEPT_COLUMNS.values(), 1))
+
+# Books the quota and stores messages and queue rows: a client's messages all or none. `known` are ids whose
+# idempotency key is taken already, `booked` the clients whose quota sufficed, `stored` the ids that are in.
+ACCEPT = f"""
+with item as materialized (
+    select * from unnest({_ITEMS}) as t({", ".join(ACCEPT_COLUMNS)})
+), known as materialized (
+    select item.id from item join idempotency using (client_id, key) where item.key is not null
+), wanted as (
+    select item.client_id, count(*) as n, c.quota_monthly as quota
+    from item join clients c on c.id = item.client_id
+    where item.id not in (select id from known) and not c.suspended
+    group by item.client_id, c.quota_monthly
+), booked as (
+    insert into usage as u (client_id, month, accepted)
+    select client_id, date_trunc('month', now() at time zone 'utc')::date, n
+    from wanted where quota is null or n <= quota order by client_id
+    on conflict (client_id, month) do update set accepted = u.accepted + excluded.accepted
+    where u.accepted + excluded.accepted
+        <= coalesce((select quota_monthly from clients c where c.id = u.client_id), 9223372036854775807)
+    returning client_id
+), keyed as (
+    insert into idempotency (client_id, key, message_id, digest)
+    select client_id, key, id, digest from item
+    where key is not null and id not in (select id from known) and client_id in (select client_id from booked)
+    order by client_id, key
+    on conflict do nothing returning message_id
+), fresh as materialized (
+    select * from item
+    where case when key is null then client_id in (select client_id from booked)
+               else id in (select message_id from keyed) end
+), stored as (
+    insert into messages (id, client_id, template, revision, locale, envelope, data, content, headers, tags, metadata,
+                          traceparent)
+    select id, client_id, template, revision, locale, envelope, data, content, headers, tags, metadata, traceparent
+    from fresh
+    returning id
+), queued as (
+    insert into queue (id, client_id, lane, state, run_at)
+    select id, client_id, lane, case when run_at > now() then 0 else 1 end, coalesce(run_at, now()) from fresh
+)
+select array(select id from stored), array(select client_id from booked), array(select id from known)
+"""
+
+# Which of these are in: asked when the connection broke while they were being stored.
+STORED = "select id from messages where id = any($1::uuid[])"
+
+# Gives back what was booked for messages that another request stored first under the same key.
+REFUND = """
+update usage set accepted = greatest(0, accepted - $2)
+where client_id = $1 and month = date_trunc('month', now() at time zone 'utc')::date
+"""
+
+REMAINING_QUOTA = """
+select c.suspended, c.quota_monthly - coalesce(u.accepted, 0) as remaining
+from clients c left join usage u on u.client_id = c.id and u.month = date_trunc('month', now() at time zone 'utc')::date
+where c.id = $1
+"""
+
+KNOWN_KEYS = """
+select t.id, i.message_id, i.digest from unnest($1::uuid[], $2::integer[], $3::text[]) as t(id, client_id, key)
+join idempotency i on i.client_id = t.client_id and i.key = t.key
+"""
+
+# An attempt is counted here, before anything is sent. Lost without harm, so it need not wait for the disk: a durable
+# "sent" comes later in the log, and implies it.
+CLAIM = """
+with mine as (
+    update queue set state = 2, owner = $2, attempts = attempts + 1, updated_at = now()
+    where id in (select id from queue where id = any($1::uuid[]) and state = 1 for update skip locked)
+    returning id, client_id, lane, attempts
+)
+select mine.id, mine.client_id, mine.lane, mine.attempts, m.created_at, m.template, m.revision, m.locale, m.envelope,
+       m.data, m.content, m.headers, m.tags, m.traceparent
+from mine join messages m on m.id = mine.id
+"""
+
+# Recipients that earlier attempts have settled, for messages that are tried again.
+SETTLED = """
+select message_id, recipients from attempts where message_id = any($1::uuid[]) and recipients is not null
+"""
+
+# Columns of one verdict, in the order of BOOK's parameters; BOOK's last parameter is the owner.
+BOOK_COLUMNS = {
+    "id": "uuid",
+    "number": "smallint",
+    "state": "smallint",
+    "delay": "double precision",
+    "provider": "text",
+    "provider_message_id": "text",
+    "error": "text",
+    "outcome": "text",
+    "detail": "text",
+    "recipients": "jsonb",
+    "started_at": "timestamptz",
+    "seconds": "real",
+}
+
+_VERDICTS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(BOOK_COLUMNS.values(), 1))
+
+# Fenced: a row that another worker has taken over meanwhile is left alone, but the attempt was a fact and is kept.
+BOOK = f"""
+with verdict as materialized (
+    select * from unnest({_VERDICTS}) as t({", ".join(BOOK_COLUMNS)})
+), booked as (
+    update queue q set state = v.state, owner = null, provider = v.provider, error = v.error, updated_at = now(),
+        provider_message_id = coalesce(v.provider_message_id, q.provider_message_id),
+        run_at = case when v.state = 0 then now() + v.delay * interval '1 second' else q.run_at end
+    from verdict v where q.id = v.id and q.state = 2 and q.owner = ${len(BOOK_COLUMNS) + 1} and q.attempts = v.number
+    returning q.id
+), kept as (
+    insert into attempts (message_id, number, provider, outcome, detail, recipients, started_at, seconds)
+    select id, number, provider, outcome, detail, recipients, started_at, seconds from verdict
+    on conflict (message_id, number) do update set provider = excluded.provider, outcome = excluded.outcome,
+        detail = excluded.detail, recipients = excluded.recipients, started_at = excluded.started_at,
+        seconds = excluded.seconds
+    where attempts.outcome = 'abandoned'
+)
+select id from booked
+"""
+
+# Back into the queue as if never claimed: a stopping worker, or one that has to wait for a part of its own.
+GIVE_BACK = """
+update queue set state = 1, owner = null, attempts = attempts - 1, updated_at = now()
+where id in (select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2 for update skip locked)
+returning id, lane
+"""
+
+REGISTER = "insert into workers (name) values ($1) returning id"
+HEARTBEAT = "update workers set heartbeat_at = now() where id = $1 returning id"
+# A row with its id again, should housekeeping have taken us for dead.
+REVIVE = "insert into workers (id, name) values ($1, $2) on conflict (id) do update set heartbeat_at = now()"
+RETIRE = "delete from workers where id = $1"
+
+RELEASE_DUE = """
+update queue set state = 1, updated_at = now()
+where id in (select id from queue where state = 0 and run_at <= now() order by run_at limit $1 for update skip locked)
+returning id, lane
+"""
+
+# Nobody has claimed these for $2 seconds although the lane's doorbell is empty: the hint was lost.
+RING_AGAIN = """
+update queue set updated_at = now()
+where id in (select id from queue where state = 1 and lane = $1 and updated_at < now() - $2 * interval '1 second'
+             order by run_at limit $3 for update skip locked)
+returning id, lane
+"""
+
+WAITING = "select id, lane from queue where state = 1 order by lane, run_at limit $1"
+
+# $1: attempts in all. A client that wants uncertain mail held gets it held: the mail may have been on its way out.
+_TAKE_OVER = """
+with gone as (
+    select id, client_id, attempts from queue where state = 2 and {condition} limit 500 for update skip locked
+), fate as (
+    select gone.id, gone.attempts,
+        case when c.on_uncertain = 'hold' then 7 when gone.attempts >= $1 then 5 else 1 end as state
+    from gone left join clients c on c.id = gone.client_id
+), moved as (
+    update queue q set state = fate.state, owner = null, updated_at = now(),
+        error = case when fate.state = 1 then q.error else 'the worker stopped before it knew the outcome' end
+    from fate where q.id = fate.id
+    returning q.id, q.lane, q.state, fate.attempts
+), kept as (
+    insert into attempts (message_id, number, outcome, detail)
+    select id, attempts, 'abandoned', 'the worker stopped before it knew the outcome' from moved
+    on conflict do nothing
+)
+select id, lane, state from moved
+"""
+
+# Their owner's heartbeat has stopped, or it never existed. $2: seconds.
+TAKE_OVER_DEAD = _TAKE_OVER.format(
+    condition="(owner in (select id from workers where heartbeat_at < now() - $2 * interval '1 second') "
+    "or not exists (select from workers where workers.id = queue.owner))"
+)
+# Earlier lives of the same slot are dead by definition. $2: name, $3: own id.
+TAKE_OVER_NAMESAKES = _TAKE_OVER.format(condition="owner in (select id from workers where name = $2 and id <> $3)")
+# Mine, but not among what I hold: the claim was committed and its answer lost. $2: own id, $3: ids that I hold.
+TAKE_OVER_LOST = _TAKE_OVER.format(
+    condition="owner = $2 and updated_at < now() - interval '3 seconds' and id <> all($3::uuid[])"
+)
+
+FORGET_WORKERS = """
+delete from workers w where heartbeat_at < now() - $1 * interval '1 second'
+and not exists (select from queue where state = 2 and owner = w.id)
+"""
+FORGET_KEYS = "delete from idempotency where created_at < now() - $1 * interval '1 day'"

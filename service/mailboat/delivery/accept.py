@@ -1,0 +1,260 @@
+"""Accept: a message becomes a row, or nothing happened.
+
+Concurrent requests share one statement (`statements.ACCEPT`), which books the quota, stores messages and queue rows and
+commits; only then is anybody told 202.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from mailboat.db import engine, partitions, statements
+from mailboat.db.states import State
+from mailboat.delivery import ring
+from mailboat.delivery.batcher import Batcher
+from mailboat.errors import Problem
+
+FLUSHERS = 2
+LIMIT = 512
+MOST_WAITING = 20_000  # more than this cannot be stored before callers give up
+ROUNDS = 8  # tries to fit a client's messages into what is left of its quota while others book too
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A valid message on its way in; the fields are the columns of `statements.ACCEPT`, JSON already encoded."""
+
+    id: UUID
+    client_id: int
+    key: str | None
+    digest: bytes | None
+    lane: int
+    run_at: datetime | None
+    template: str | None
+    revision: str | None
+    locale: str | None
+    envelope: str
+    data: str
+    content: str | None
+    headers: str | None
+    tags: str | None
+    metadata: str | None
+    traceparent: str
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The answer: `repeated` when the idempotency key had been used before with the same body."""
+
+    id: UUID
+    status: str
+    repeated: bool = False
+
+
+Answer = Accepted | Problem
+
+
+class Acceptor:
+    """Stores drafts in batches over dedicated connections."""
+
+    def __init__(self, dsn: str, doorbell: ring.Doorbell) -> None:
+        self._stores = [_Store(dsn, doorbell) for _ in range(FLUSHERS)]
+        self._batcher: Batcher[Draft, Answer] = Batcher([store.flush for store in self._stores], limit=LIMIT)
+
+    async def start(self) -> None:
+        """Open the connections. Raises what `engine.AWAY` names."""
+        await asyncio.gather(*(store.connect() for store in self._stores))
+
+    async def accept(self, draft: Draft) -> Accepted:
+        """Store one message. Raises Problem: 403 suspended, 409 key reused, 429 quota, 503 away or overloaded."""
+        if self._batcher.waiting > MOST_WAITING:
+            raise unavailable("too many requests are waiting to be stored")
+        answer = await self._batcher.submit(draft)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        await self._batcher.close()
+        await asyncio.gather(*(store.close() for store in self._stores))
+
+
+def unavailable(why: str) -> Problem:
+    """Nothing was accepted; the caller may come back."""
+    return Problem(503, "unavailable", f"Nothing was accepted: {why}. Try again.", headers={"Retry-After": "1"})
+
+
+class _Store:
+    """One connection that stores batches."""
+
+    def __init__(self, dsn: str, doorbell: ring.Doorbell) -> None:
+        self._dsn = dsn
+        self._doorbell = doorbell
+        self._connection: asyncpg.Connection | None = None
+        self._background: set[asyncio.Task[bool]] = set()
+
+    async def connect(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            # The planner must not guess that a batch is large and read whole partitions.
+            self._connection = await engine.connect(
+                self._dsn, name="mailboat-accept", plan_cache_mode="force_generic_plan"
+            )
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close(timeout=2)
+
+    async def flush(self, drafts: list[Draft]) -> list[Answer]:
+        """One answer per draft, in order."""
+        firsts, repeats = _split_repeats(drafts)
+        answers = await self._store(firsts, rounds=ROUNDS)
+        if repeats:
+            answers |= await self._known(repeats)
+        return [answers[draft.id] for draft in drafts]
+
+    async def _store(self, drafts: list[Draft], rounds: int) -> dict[UUID, Answer]:
+        columns = list(map(list, zip(*map(msgspec.structs.astuple, drafts), strict=True)))
+        try:
+            connection = await self.connect()
+            stored, booked, known = await connection.fetchrow(statements.ACCEPT, *columns, timeout=10)
+        except engine.AWAY as error:
+            return await self._uncertain(drafts, error)
+        except asyncpg.CheckViolationError:  # "no partition of relation": the month's partition is missing
+            await partitions.ensure(await self.connect(), datetime.now(UTC).date())
+            return await self._store(drafts, rounds - 1) if rounds else _all(drafts, unavailable("no partition"))
+        except asyncpg.PostgresError as error:
+            return await self._isolate(drafts, error, rounds)
+        self._ring([draft for draft in drafts if draft.run_at is None], stored)
+        answers: dict[UUID, Answer] = {d.id: Accepted(d.id, _status(d)) for d in drafts}
+        if len(stored) < len(drafts):
+            left = set(stored)
+            answers |= await self._refused([d for d in drafts if d.id not in left], set(booked), set(known), rounds)
+        return answers
+
+    async def _isolate(self, drafts: list[Draft], error: asyncpg.PostgresError, rounds: int) -> dict[UUID, Answer]:
+        """Postgres refuses something in this batch: halve it until the one at fault stands alone."""
+        if len(drafts) == 1:
+            return _all(drafts, Problem(422, "unstorable", f"The database refuses this message: {error}."))
+        middle = len(drafts) // 2
+        return await self._store(drafts[:middle], rounds) | await self._store(drafts[middle:], rounds)
+
+    def _ring(self, drafts: list[Draft], stored: Sequence[UUID]) -> None:
+        inside = set(stored)
+        lanes = ring.by_lane((draft.id, draft.lane) for draft in drafts if draft.id in inside)
+        if lanes:
+            task = asyncio.create_task(self._doorbell.ring(lanes))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _uncertain(self, drafts: list[Draft], error: BaseException) -> dict[UUID, Answer]:
+        """The connection broke: the batch is in, or it is not. Look, as long as a caller would wait."""
+        if self._connection is not None:
+            self._connection.terminate()
+        ids = [draft.id for draft in drafts]
+        try:
+            connection = await self.connect()
+            inside = {row[0] for row in await connection.fetch(statements.STORED, ids, timeout=5)}
+        except engine.AWAY:
+            inside = set()
+        refusal = unavailable(f"the database is away ({type(error).__name__})")
+        return {d.id: Accepted(d.id, _status(d)) if d.id in inside else refusal for d in drafts}
+
+    async def _refused(
+        self, drafts: list[Draft], booked: set[int], known: set[UUID], rounds: int
+    ) -> dict[UUID, Answer]:
+        """Why these were not stored: their key was known, another request was first with it, or the quota."""
+        keyed = [d for d in drafts if d.id in known]
+        raced = [d for d in drafts if d.id not in known and d.client_id in booked]
+        short: dict[int, list[Draft]] = {}
+        for draft in drafts:
+            if draft.id not in known and draft.client_id not in booked:
+                short.setdefault(draft.client_id, []).append(draft)
+        try:
+            connection = await self.connect()
+            for client_id in {d.client_id for d in raced}:
+                refund = sum(d.client_id == client_id for d in raced)
+                await connection.execute(statements.REFUND, client_id, refund)
+            answers = await self._known(keyed + raced)
+            for client_id, wanted in short.items():
+                answers |= await self._within_quota(connection, client_id, wanted, rounds)
+        except engine.AWAY:
+            return _all(drafts, unavailable("the database went away"))
+        return answers
+
+    async def _known(self, drafts: list[Draft]) -> dict[UUID, Answer]:
+        if not drafts:
+            return {}
+        connection = await self.connect()
+        rows = await connection.fetch(
+            statements.KNOWN_KEYS, [d.id for d in drafts], [d.client_id for d in drafts], [d.key for d in drafts]
+        )
+        first = {row["id"]: row for row in rows}
+        return {draft.id: _repeated(draft, first.get(draft.id)) for draft in drafts}
+
+    async def _within_quota(
+        self, connection: asyncpg.Connection, client_id: int, drafts: list[Draft], rounds: int
+    ) -> dict[UUID, Answer]:
+        """As many as the quota still allows, the first ones first."""
+        row = await connection.fetchrow(statements.REMAINING_QUOTA, client_id)
+        if row is None or row["suspended"]:
+            return _all(drafts, Problem(403, "client_suspended", "This client is suspended; ask its operator."))
+        remaining = row["remaining"]
+        fit = drafts if remaining is None else drafts[: max(0, remaining)]
+        if fit and not rounds:
+            return _all(drafts, unavailable("the quota is contended"))
+        answers = await self._store(fit, rounds - 1) if fit else {}
+        return answers | _all(drafts[len(fit) :], _quota_exceeded())
+
+
+def _all(drafts: list[Draft], answer: Answer) -> dict[UUID, Answer]:
+    return {draft.id: answer for draft in drafts}
+
+
+def _status(draft: Draft) -> str:
+    return (State.SCHEDULED if draft.run_at is not None else State.QUEUED).word
+
+
+def _split_repeats(drafts: list[Draft]) -> tuple[list[Draft], list[Draft]]:
+    """Two drafts with one idempotency key in one batch: the first goes in, the other is answered after it."""
+    seen: set[tuple[int, str]] = set()
+    firsts: list[Draft] = []
+    repeats: list[Draft] = []
+    for draft in drafts:
+        if draft.key is None:
+            firsts.append(draft)
+            continue
+        repeated = (draft.client_id, draft.key) in seen
+        seen.add((draft.client_id, draft.key))
+        (repeats if repeated else firsts).append(draft)
+    return firsts, repeats
+
+
+def _repeated(draft: Draft, first: asyncpg.Record | None) -> Answer:
+    if first is None:
+        return unavailable("the request that used this Idempotency-Key first was not stored")
+    if bytes(first["digest"]) != draft.digest:
+        return Problem(
+            409,
+            "idempotency_key_reused",
+            "This Idempotency-Key was used with another body. Use a new key for a new message.",
+            field="Idempotency-Key",
+        )
+    # The first answer again, not where the message is by now.
+    return Accepted(first["message_id"], _status(draft), repeated=True)
+
+
+def _quota_exceeded() -> Problem:
+    now = datetime.now(UTC)
+    month = partitions.month_after(now.date().replace(day=1))
+    seconds = int((datetime(month.year, month.month, 1, tzinfo=UTC) - now).total_seconds()) + 1
+    return Problem(
+        429,
+        "quota_exceeded",
+        f"The client's monthly quota is used up. It begins anew on {month}.",
+        headers={"Retry-After": str(seconds)},
+    )

@@ -1,0 +1,218 @@
+"""Deliver: claim → render → send → book, for a batch of ids."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from mailboat.db import statements
+from mailboat.delivery.book import Booker, Booking
+from mailboat.delivery.claim import Claimer
+from mailboat.delivery.policies import ClientPolicy, Policies
+from mailboat.domain import retry, verdict
+from mailboat.domain.address import Address
+from mailboat.domain.message import Claimed, Mail, Receipt, Rendered
+from mailboat.domain.verdict import Fate, Verdict
+from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault
+from mailboat.providers.base import Provider
+from mailboat.registry.catalog import Catalog
+from mailboat.render.base import Job, Outcome, Renderer
+from mailboat.telemetry import Traces, trace_id
+
+log = structlog.get_logger()
+_fates = msgspec.json.Decoder(dict[str, Fate]).decode
+
+
+class _LeaseOver(Exception):
+    """No new send may start: others may own the row by now. The reconciler decides about it."""
+
+
+class Deliverer:
+    """Everything that a batch passes through.
+
+    `holding` are the ids that are in this process now, `sending` those of them that may be with a provider already.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        claimer: Claimer,
+        booker: Booker,
+        catalog: Catalog,
+        renderer: Renderer,
+        providers: Mapping[str, Provider],
+        default_route: Sequence[str],
+        retries: retry.Policy,
+        traces: Traces,
+        may_send: Callable[[], bool],
+    ) -> None:
+        self._pool, self._claimer, self._booker = pool, claimer, booker
+        self._catalog, self._renderer, self._providers = catalog, renderer, providers
+        self._default_route, self._retries, self._traces = tuple(default_route), retries, traces
+        self._may_send = may_send
+        self._policies = Policies(pool)
+        self._turns = {name: asyncio.Semaphore(provider.concurrency) for name, provider in providers.items()}
+        self.holding: set[UUID] = set()
+        self.sending: set[UUID] = set()
+
+    async def deliver(self, ids: Sequence[UUID]) -> int:
+        """Deliver those of the ids that are queued; how many those were. Raises what `engine.AWAY` names."""
+        await self._booker.healthy.wait()
+        # Held from before the claim: the reconciler must not take a row for lost while its answer is on its way.
+        fresh = [identifier for identifier in ids if identifier not in self.holding]
+        self.holding.update(fresh)
+        try:
+            claimed = await self._claimer.claim(fresh)
+            if claimed:
+                await self._deliver(claimed)
+            return len(claimed)
+        finally:
+            self.holding.difference_update(fresh)
+            self.sending.difference_update(fresh)
+
+    async def _deliver(self, claimed: list[Claimed]) -> None:
+        policies = await self._policies.of({message.client_id for message in claimed})
+        settled = await self._settled([message.id for message in claimed if message.attempt > 1])
+        outcomes = await self._render(claimed)
+        await asyncio.gather(
+            *(
+                self._finish(message, outcome, policies[message.client_id], settled.get(message.id, {}))
+                for message, outcome in zip(claimed, outcomes, strict=True)
+            )
+        )
+
+    async def _settled(self, ids: list[UUID]) -> dict[UUID, dict[str, Fate]]:
+        """How the recipients of messages that were tried before have fared so far."""
+        fates: dict[UUID, dict[str, Fate]] = {}
+        if ids:
+            for row in await self._pool.fetch(statements.SETTLED, ids):
+                fates.setdefault(row["message_id"], {}).update(_fates(row["recipients"]))
+        return fates
+
+    async def _render(self, claimed: list[Claimed]) -> list[Outcome]:
+        """One outcome per message, in order; raw content is its own outcome."""
+        outcomes: list[Outcome | None] = [_raw(message) for message in claimed]
+        jobs: list[Job] = []
+        places: list[int] = []
+        for place, message in enumerate(claimed):
+            if outcomes[place] is not None:
+                continue
+            revision = await self._catalog.load(message.revision or "")
+            if revision is None:
+                outcomes[place] = TemplateFault(f"the sources of revision {message.revision} are gone")
+            else:
+                jobs.append(Job(revision, message.data, message.locale))
+                places.append(place)
+        if jobs:
+            for place, outcome in zip(places, await self._renderer.render(jobs), strict=True):
+                outcomes[place] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _finish(self, message: Claimed, outcome: Outcome, policy: ClientPolicy, settled: dict[str, Fate]) -> None:
+        """Send one rendered message and book what came of it."""
+        started_at, begun = datetime.now(UTC), time.perf_counter()
+        provider, receipt = None, None
+        if isinstance(outcome, TemplateFault):
+            decided = verdict.of_fault(str(outcome))
+        elif isinstance(outcome, RenderUnavailable):
+            decided = self._of_error(outcome, message, policy, settled)
+        else:
+            try:
+                provider, receipt, decided = await self._send(message, outcome, policy, settled)
+            except _LeaseOver:
+                return
+        await self._booker.book(
+            Booking(
+                message.id,
+                message.attempt,
+                provider,
+                receipt.provider_message_id if receipt else None,
+                decided,
+                started_at,
+                time.perf_counter() - begun,
+            )
+        )
+        _report(message, policy, provider, decided)
+
+    async def _send(
+        self, message: Claimed, rendered: Rendered, policy: ClientPolicy, settled: dict[str, Fate]
+    ) -> tuple[str | None, Receipt | None, Verdict]:
+        recipients = _open_recipients(message, settled)
+        name = next((name for name in policy.route or self._default_route if name in self._providers), None)
+        try:
+            if name is None:
+                route = ", ".join(policy.route or self._default_route)
+                raise Misconfigured(f"none of the route's providers is set up here: {route}")
+            provider = self._providers[name]
+            with self._traces.span(
+                f"send {provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=name
+            ) as traceparent:
+                request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent))
+                async with self._turns[name]:
+                    if not self._may_send():
+                        raise _LeaseOver
+                    self.sending.add(message.id)
+                    receipt = await provider.send(request)
+        except ProviderError as error:
+            return name, None, self._of_error(error, message, policy, settled)
+        emails = [address.email for address in recipients]
+        return name, receipt, verdict.of_receipt(receipt, emails, message.attempt, self._retries)
+
+    def _of_error(
+        self, error: ProviderError | RenderUnavailable, message: Claimed, policy: ClientPolicy, settled: dict[str, Fate]
+    ) -> Verdict:
+        some_sent = any(fate.status == "sent" for fate in settled.values())
+        return verdict.of_error(
+            error, message.attempt, self._retries, hold_uncertain=policy.hold_uncertain, some_sent=some_sent
+        )
+
+
+def _raw(message: Claimed) -> Rendered | None:
+    content = message.content
+    return Rendered(content.subject, content.html, content.text) if content is not None else None
+
+
+def _open_recipients(message: Claimed, settled: dict[str, Fate]) -> tuple[Address, ...]:
+    """The envelope recipients that no earlier attempt has settled, each mailbox once."""
+    unique = {address.key: address for _, address in reversed(message.envelope.recipients)}
+    closed = {email for email, fate in settled.items() if fate.status != "deferred"}
+    return tuple(address for address in reversed(unique.values()) if address.email not in closed)
+
+
+def _mail(message: Claimed, rendered: Rendered, recipients: tuple[Address, ...], client: str, traceparent: str) -> Mail:
+    return Mail(
+        id=message.id,
+        message_id=f"<{message.id}@{message.envelope.sender.domain}>",
+        date=message.accepted_at,
+        envelope=message.envelope,
+        recipients=recipients,
+        subject=rendered.subject,
+        html=rendered.html,
+        text=rendered.text,
+        headers=message.headers,
+        tags=message.tags,
+        client=client,
+        traceparent=traceparent,
+    )
+
+
+def _report(message: Claimed, policy: ClientPolicy, provider: str | None, decided: Verdict) -> None:
+    """One line per attempt; what went wrong is a warning."""
+    speak = log.info if decided.outcome == "sent" else log.warning
+    speak(
+        decided.ends,
+        message_id=str(message.id),
+        trace_id=trace_id(message.traceparent),
+        client=policy.name,
+        provider=provider,
+        attempt=message.attempt,
+        detail=decided.detail,
+    )

@@ -1,0 +1,141 @@
+"""The catalogue: from a template's name to its live revision, from a digest to its sources.
+
+The source volume comes first, then the heads in Postgres, which say the same thing for machines without that volume.
+Whatever a message is accepted with is kept in `template_sources` before the message is: it can be rendered later,
+however the folder has changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import asyncpg
+
+from mailboat.domain import revision
+from mailboat.domain.revision import Revision
+from mailboat.registry.folder import Folder
+
+LOOK_AGAIN_SECONDS = 0.2  # how long a folder's answer is taken for true
+KEPT = 512  # revisions in memory
+
+_KEEP = """
+insert into template_sources (digest, name, body) values ($1, $2, $3::json) on conflict (digest) do nothing
+"""
+_HEAD = """
+select s.digest, s.name, s.body from template_heads h join template_sources s using (digest)
+where h.namespace = $1 and h.name = $2
+"""
+_SOURCES = "select name, body from template_sources where digest = $1"
+_POINT = """
+insert into template_heads (namespace, name, digest, origin) values ($1, $2, $3, $4)
+on conflict (namespace, name) do update set digest = excluded.digest, origin = excluded.origin, updated_at = now()
+where template_heads.digest <> excluded.digest
+"""
+_WITHDRAW = "delete from template_heads where origin = 'folder' and name <> all($1::text[])"
+
+Stamp = tuple[tuple[Path, int, int], ...]
+
+
+class _Seen:
+    """What the folder said about a name, and when."""
+
+    def __init__(self, found: Revision | None, stamp: Stamp) -> None:
+        self.revision, self.stamp, self.at = found, stamp, time.monotonic()
+
+
+class Catalog:
+    """One per process."""
+
+    def __init__(self, folder: Folder, pool: asyncpg.Pool) -> None:
+        self._folder, self._pool = folder, pool
+        self._seen: dict[str, _Seen] = {}
+        self._heads: dict[tuple[str, str], Revision] = {}
+        self._revisions: OrderedDict[str, Revision] = OrderedDict()
+        self._kept: set[str] = set()
+
+    async def resolve(self, namespace: str, name: str) -> Revision | None:
+        """The live revision of a template, or None. Raises TemplateFault; what `engine.AWAY` names."""
+        found = self._from_folder(name)
+        if found is not None:
+            if found.digest not in self._kept:
+                await self.keep(found)
+            return found
+        head = self._heads.get((namespace, name))
+        return head if head is not None else await self._from_heads(namespace, name)
+
+    async def load(self, digest: str) -> Revision | None:
+        """The revision with this digest. Raises what `engine.AWAY` names."""
+        found = self._revisions.get(digest)
+        if found is None:
+            row = await self._pool.fetchrow(_SOURCES, digest)
+            if row is None:
+                return None
+            found = Revision(row["name"], digest, revision.decode(row["body"].encode()))
+            self._remember(found)
+        return found
+
+    async def keep(self, found: Revision) -> None:
+        """Store the sources of a revision, once."""
+        await self._pool.execute(_KEEP, found.digest, found.name, revision.encode(found.sources).decode())
+        self._kept.add(found.digest)
+
+    async def publish(self, namespace: str, found: Revision, origin: str) -> bool:
+        """Make a revision the live one of its name. True when it was not yet."""
+        await self.keep(found)
+        return bool((await self._pool.execute(_POINT, namespace, found.name, found.digest, origin)) != "INSERT 0 0")
+
+    async def withdraw_all_but(self, names: list[str]) -> None:
+        """Forget the heads of templates that are no longer in the folder."""
+        await self._pool.execute(_WITHDRAW, names)
+
+    def forget(self, place: str | None = None) -> None:
+        """A head has changed (`namespace/name`), or any may have (None)."""
+        if place is None:
+            self._heads.clear()
+        else:
+            namespace, _, name = place.partition("/")
+            self._heads.pop((namespace, name), None)
+
+    def _from_folder(self, name: str) -> Revision | None:
+        seen = self._seen.get(name)
+        now = time.monotonic()
+        if seen is not None and now - seen.at < LOOK_AGAIN_SECONDS:
+            return seen.revision
+        if seen is not None and seen.stamp and _stamp([place for place, _, _ in seen.stamp]) == seen.stamp:
+            seen.at = now
+            return seen.revision
+        loaded = self._folder.load(name)
+        if loaded is None:
+            # Any name can be asked for: only those that exist are remembered.
+            self._seen.pop(name, None)
+            return None
+        found, paths = loaded
+        self._seen[name] = _Seen(found, _stamp(paths))
+        self._remember(found)
+        return found
+
+    async def _from_heads(self, namespace: str, name: str) -> Revision | None:
+        row = await self._pool.fetchrow(_HEAD, namespace, name)
+        if row is None:
+            return None
+        found = Revision(name, row["digest"], revision.decode(row["body"].encode()))
+        self._heads[namespace, name] = found
+        self._remember(found)
+        return found
+
+    def _remember(self, found: Revision) -> None:
+        self._revisions[found.digest] = found
+        self._revisions.move_to_end(found.digest)
+        if len(self._revisions) > KEPT:
+            self._revisions.popitem(last=False)
+
+
+def _stamp(paths: list[Path]) -> Stamp:
+    """What changes when a file changes; empty when one is gone."""
+    try:
+        states = [(path, path.stat()) for path in paths]
+    except OSError:
+        return ()
+    return tuple((path, state.st_mtime_ns, state.st_size) for path, state in states)

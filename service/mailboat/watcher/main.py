@@ -1,0 +1,92 @@
+"""The watcher process: what stands in the source folder becomes the live revision, as files are saved.
+
+A file that cannot be read leaves the last good revision live, and the log says file, line and column.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import asyncpg
+import structlog
+from watchfiles import awatch
+
+from mailboat.db import engine
+from mailboat.errors import ConfigurationError, TemplateFault
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
+from mailboat.settings import Settings
+from mailboat.telemetry import configure_logs
+
+log = structlog.get_logger()
+NAMESPACE = "default"
+
+
+def run(settings: Settings) -> None:
+    """Watch until SIGTERM or SIGINT."""
+    configure_logs(settings.log_level, "watcher")
+    asyncio.run(_watch(settings))
+
+
+async def _watch(settings: Settings) -> None:
+    folder = Folder(settings.templates)
+    if not folder.root.is_dir():
+        raise ConfigurationError(f"MAILBOAT_TEMPLATES={settings.templates!r}: there is no such folder.")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pool = await engine.pool(settings.database_url, name="mailboat-watcher", size=1)
+    publisher = Publisher(folder, Catalog(folder, pool))
+    await publisher.publish_until(stop)
+    async for _ in awatch(
+        folder.root, stop_event=stop, step=20, debounce=100, rust_timeout=1000, yield_on_timeout=True
+    ):
+        if not stop.is_set():
+            await publisher.publish_until(stop)
+    await asyncio.wait_for(pool.close(), 5)
+
+
+class Publisher:
+    """Compares the folder with what it published last; an unchanged folder costs a few stats and no query."""
+
+    def __init__(self, folder: Folder, catalog: Catalog) -> None:
+        self._folder, self._catalog = folder, catalog
+        self._published: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
+
+    async def publish_until(self, stop: asyncio.Event) -> None:
+        """Publish; while Postgres is away, try again until told to stop."""
+        while not stop.is_set():
+            try:
+                await self.publish()
+            except (*engine.AWAY, asyncpg.PostgresError) as error:
+                log.warning("publishing waits for postgres", error=str(error) or type(error).__name__)
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def publish(self) -> None:
+        """Every template that has changed becomes the live one of its name. Raises what `engine.AWAY` names."""
+        names = self._folder.names()
+        for name in names:
+            await self._publish(name)
+        if gone := set(self._published) - set(names):
+            await self._catalog.withdraw_all_but(names)
+            for name in gone:
+                del self._published[name]
+                log.info("template gone", template=name)
+
+    async def _publish(self, name: str) -> None:
+        try:
+            loaded = self._folder.load(name)
+        except (TemplateFault, OSError) as fault:
+            if self._faults.get(name) != str(fault):
+                self._faults[name] = str(fault)
+                log.warning("template is broken; the last good revision stays live", template=name, fault=str(fault))
+            return
+        self._faults.pop(name, None)
+        if loaded is not None and self._published.get(name) != loaded[0].digest:
+            await self._catalog.publish(NAMESPACE, loaded[0], "folder")
+            self._published[name] = loaded[0].digest
+            log.info("template published", template=name, revision=loaded[0].digest)

@@ -1,0 +1,97 @@
+"""Housekeeping: scheduled taskiq tasks over taskiq-redis. Losing or repeating one of them harms nothing.
+
+Every worker runs the schedule; an advisory lock lets one task at a time through, and each can be run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+from taskiq import TaskiqScheduler
+from taskiq.api import run_scheduler_task
+from taskiq.receiver import Receiver
+from taskiq.schedule_sources import LabelScheduleSource
+from taskiq_redis import ListQueueBroker
+
+from mailboat.db import engine, partitions, statements
+from mailboat.settings import Settings
+
+log = structlog.get_logger()
+QUEUE = "mailboat:housekeeping"
+LOCK = 0x6D61696C626F6175
+SCHEDULE = {"make_partitions": "7 * * * *", "retain": "23 3 * * *", "forget": "*/10 * * * *"}
+PAUSE_SECONDS = 5.0  # after Valkey or the schedule failed
+
+
+class Housekeeping:
+    """Partitions ahead, retention, and rows that nobody needs any more."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool) -> None:
+        self._settings, self._pool = settings, pool
+        self._broker = ListQueueBroker(settings.redis_url, queue_name=QUEUE)
+        for work, cron in SCHEDULE.items():
+            self._register(work, cron)
+
+    def _register(self, work: str, cron: str) -> None:
+        act = getattr(self, work)
+
+        @self._broker.task(task_name=work, schedule=[{"cron": cron}])
+        async def task() -> None:
+            await act()
+
+    async def run(self) -> None:
+        """Schedule and work, for ever."""
+        while True:
+            schedule = asyncio.create_task(
+                run_scheduler_task(TaskiqScheduler(self._broker, [LabelScheduleSource(self._broker)]))
+            )
+            receiver = Receiver(self._broker, max_async_tasks=1, validate_params=False)
+            try:
+                await asyncio.gather(schedule, receiver.listen(asyncio.Event()))
+            except (RedisError, OSError, ExceptionGroup) as error:
+                log.warning("housekeeping waits for valkey", error=str(error))
+            finally:
+                schedule.cancel()
+                await asyncio.gather(schedule, return_exceptions=True)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def make_partitions(self) -> list[str]:
+        """The partitions of the coming months. Returns the new ones."""
+        async with self._alone() as connection:
+            return await partitions.ensure(connection, datetime.now(UTC).date()) if connection else []
+
+    async def retain(self) -> list[str]:
+        """Drop whole months older than the retention. Returns the partitions dropped."""
+        async with self._alone() as connection:
+            if not connection:
+                return []
+            limit = datetime.now(UTC).date() - timedelta(days=self._settings.retention_days)
+            dropped = await partitions.drop_before(connection, limit)
+            if dropped:
+                log.info("retention", dropped=dropped)
+            return dropped
+
+    async def forget(self) -> None:
+        """Idempotency keys past their time, workers long gone, sources that no message and no head needs."""
+        async with self._alone() as connection:
+            if connection:
+                await connection.execute(statements.FORGET_KEYS, self._settings.idempotency_days)
+                await connection.execute(statements.FORGET_WORKERS, 100 * self._settings.lease_seconds)
+
+    async def close(self) -> None:
+        await self._broker.shutdown()
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[asyncpg.Connection | None]:
+        """A connection that holds the lock, or None when somebody else is at it or Postgres is away."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield connection if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK) else None
+        except engine.AWAY as error:
+            log.warning("housekeeping skipped", error=str(error) or type(error).__name__)

@@ -1,0 +1,213 @@
+"""The worker process: wire the parts, run taskiq's receiver over the doorbell, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from taskiq.receiver import Receiver
+
+from mailboat.db import engine, partitions, statements, valkey
+from mailboat.delivery import ring
+from mailboat.delivery.book import Booker
+from mailboat.delivery.claim import Claimer
+from mailboat.delivery.deliver import Deliverer
+from mailboat.domain import retry
+from mailboat.errors import MailboatError
+from mailboat.providers.base import Provider
+from mailboat.providers.registry import providers_for
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
+from mailboat.render.pool import Pool
+from mailboat.settings import Settings
+from mailboat.telemetry import Traces, configure_logs
+from mailboat.worker.broker import DoorbellBroker
+from mailboat.worker.housekeeping import Housekeeping
+from mailboat.worker.owner import Owner
+from mailboat.worker.reconciler import Reconciler
+
+log = structlog.get_logger()
+POOL_SIZE = 4
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what was claimed, or give it back."""
+    import uvloop
+
+    configure_logs(settings.log_level, "worker")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    pool = await engine.pool(settings.database_url, name="mailboat-worker", size=POOL_SIZE)
+    providers = providers_for(settings, pool)
+    owner = await _registered(settings, pool, stop)
+    if owner is not None:
+        await Worker(settings, pool, providers, owner).run(stop)
+    await asyncio.wait_for(pool.close(), 5)
+
+
+async def _registered(settings: Settings, pool: asyncpg.Pool, stop: asyncio.Event) -> Owner | None:
+    """Our row in `workers`, as soon as Postgres is there; None when told to stop before."""
+    name = settings.worker_name or f"{socket.gethostname()}-{os.getpid()}"
+    waiting = False
+    while not stop.is_set():
+        try:
+            owner = await Owner.register(pool, name, settings.heartbeat_seconds, settings.lease_seconds)
+            async with pool.acquire() as connection:
+                await partitions.ensure(connection, datetime.now(UTC).date())
+        except (*engine.AWAY, asyncpg.PostgresError) as error:
+            if not waiting:
+                log.warning("postgres is away", error=str(error) or type(error).__name__)
+            waiting = True
+            await asyncio.sleep(0.3)
+        else:
+            return owner
+    return None
+
+
+class Worker:
+    """The parts of a worker and their order of starting and stopping."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, providers: dict[str, Provider], owner: Owner) -> None:
+        self._settings, self._pool, self._providers, self._owner = settings, pool, providers, owner
+        self._traces = Traces("worker")
+        self._listening: Redis = valkey.client(settings.redis_url, blocking=True)
+        self._redis: Redis = valkey.client(settings.redis_url)
+        self._claimer = Claimer(settings.database_url, owner.id)
+        self._booker = Booker(settings.database_url, owner.id)
+        self._renderer = Pool(settings.render_processes or min(4, os.cpu_count() or 1))
+        self._deliverer = Deliverer(
+            pool=pool,
+            claimer=self._claimer,
+            booker=self._booker,
+            catalog=Catalog(Folder(settings.templates), pool),
+            renderer=self._renderer,
+            providers=providers,
+            default_route=settings.default_route,
+            retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
+            traces=self._traces,
+            may_send=lambda: owner.may_send,
+        )
+        self._reconciler = Reconciler(
+            pool=pool,
+            redis=self._redis,
+            owner=owner,
+            attempts=settings.retry_attempts,
+            lease=settings.lease_seconds,
+            holding=lambda: self._deliverer.holding,
+        )
+        self._housekeeping = Housekeeping(settings, pool)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        await self._reconciler.start()
+        background = [
+            asyncio.create_task(_guard(part, name))
+            for name, part in (
+                ("heartbeat", self._owner.beat()),
+                ("reconciler", self._reconciler.run()),
+                ("housekeeping", self._housekeeping.run()),
+            )
+        ]
+        receiver = Receiver(
+            self._broker(),
+            validate_params=False,
+            max_async_tasks=self._settings.worker_slots,
+            wait_tasks_timeout=self._settings.drain_seconds,
+        )
+        gc.collect()
+        gc.freeze()
+        log.info("ready", worker=self._owner.name, owner=self._owner.id, providers=sorted(self._providers))
+        await receiver.listen(stop)
+        await self._drain(background)
+
+    def _broker(self) -> DoorbellBroker:
+        broker = DoorbellBroker(self._listening, slots=self._settings.worker_slots, batch=self._settings.worker_batch)
+
+        @broker.task(task_name="deliver")
+        async def deliver(ids: list[str]) -> None:
+            await self._deliver([UUID(hex=identifier) for identifier in ids])
+
+        @broker.task(task_name="sweep")
+        async def sweep(count: int) -> None:
+            await self._sweep(count)
+
+        return broker
+
+    async def _sweep(self, count: int) -> None:
+        """Without Valkey: deliver what is queued, the first lane first."""
+        try:
+            rows = await self._pool.fetch(statements.WAITING, count)
+        except engine.AWAY as error:
+            log.warning("sweep failed", error=str(error) or type(error).__name__)
+            return
+        size = self._settings.worker_batch
+        for first in range(0, len(rows), size):
+            await self._deliver([row["id"] for row in rows[first : first + size]])
+
+    async def _deliver(self, ids: Sequence[UUID]) -> None:
+        try:
+            await self._deliverer.deliver(ids)
+        except engine.AWAY as error:
+            # The rows are safe: unclaimed ones are rung for again, claimed ones given back by the reconciler.
+            log.warning("delivery waits for postgres", messages=len(ids), error=str(error) or type(error).__name__)
+            await asyncio.sleep(0.5)
+
+    async def _drain(self, background: list[asyncio.Task[None]]) -> None:
+        """What was not sent in time goes back into the queue, what may have been is taken over; this life ends."""
+        self._owner.stop_sending()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        try:
+            unsent = list(self._deliverer.holding - self._deliverer.sending)
+            rows = await self._pool.fetch(statements.GIVE_BACK, unsent, self._owner.id, timeout=5)
+            await ring.Doorbell(self._redis).ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
+            await self._owner.retire()
+        except engine.AWAY as error:
+            log.warning("stopped without giving back", error=str(error) or type(error).__name__)
+        await self._close()
+        log.info("stopped", worker=self._owner.name)
+
+    async def _close(self) -> None:
+        closing: list[Coroutine[Any, Any, Any]] = [
+            self._claimer.close(),
+            self._booker.close(),
+            self._renderer.close(),
+            self._housekeeping.close(),
+            *(provider.close() for provider in self._providers.values()),
+            self._redis.aclose(),
+            self._listening.aclose(),
+        ]
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.warning("closing failed", error=str(outcome) or type(outcome).__name__)
+        self._traces.close()
+
+
+async def _guard(part: Coroutine[Any, Any, None], name: str) -> None:
+    """A background part never ends by itself: a fault in one is a fault of the process, which is restarted."""
+    try:
+        await part
+    except MailboatError as error:
+        log.error("part failed", part=name, error=str(error))
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Exception:
+        log.exception("part failed", part=name)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,86 @@
+"""The reconciler: every worker looks after the whole queue, twice a second.
+
+It releases what is due, rings for rows whose hint was lost, takes over from workers that are gone, and gives back what
+this worker claimed without knowing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from mailboat.db import engine, statements
+from mailboat.db.states import Lane, State
+from mailboat.delivery import ring
+from mailboat.worker.owner import Owner
+
+log = structlog.get_logger()
+TICK_SECONDS = 0.5
+RELEASED_AT_ONCE = 1000
+LOST_AFTER_SECONDS = 2.0  # a queued row that nobody claimed although its lane's doorbell is silent
+
+
+class Reconciler:
+    """One per worker; they skip each other's rows."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        redis: Redis,
+        owner: Owner,
+        attempts: int,
+        lease: float,
+        holding: Callable[[], Iterable[UUID]],
+    ) -> None:
+        self._pool, self._redis, self._owner = pool, redis, owner
+        self._attempts, self._lease, self._holding = attempts, lease, holding
+        self._doorbell = ring.Doorbell(redis)
+
+    async def run(self) -> None:
+        """Tick, for ever."""
+        while True:
+            try:
+                await self.tick()
+            except (*engine.AWAY, asyncpg.PostgresError) as error:
+                log.warning("reconciling failed", error=str(error) or type(error).__name__)
+            await asyncio.sleep(TICK_SECONDS * (0.75 + random.random() / 2))
+
+    async def start(self) -> None:
+        """At the start of a worker: what earlier lives of its slot left behind goes on at once."""
+        await self._take_over(statements.TAKE_OVER_NAMESAKES, self._owner.name, self._owner.id)
+
+    async def tick(self) -> None:
+        """One look at everything. Raises what `engine.AWAY` names."""
+        await self._ring(await self._pool.fetch(statements.RELEASE_DUE, RELEASED_AT_ONCE))
+        for lane in await self._silent_lanes():
+            await self._ring(await self._pool.fetch(statements.RING_AGAIN, lane, LOST_AFTER_SECONDS, RELEASED_AT_ONCE))
+        await self._take_over(statements.TAKE_OVER_DEAD, self._lease)
+        await self._take_over(statements.TAKE_OVER_LOST, self._owner.id, list(self._holding()))
+
+    async def _silent_lanes(self) -> list[Lane]:
+        """Lanes with no hint waiting: rows that are queued there have lost theirs. Without Valkey workers sweep."""
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for lane in Lane:
+                pipeline.llen(ring.key(lane))
+            return [lane for lane, length in zip(Lane, await pipeline.execute(), strict=True) if length == 0]
+        except (RedisError, OSError):
+            return []
+
+    async def _take_over(self, statement: str, *values: object) -> None:
+        rows = await self._pool.fetch(statement, self._attempts, *values)
+        if rows:
+            log.warning("took over", messages=len(rows), dead=sum(row["state"] == State.DEAD for row in rows))
+            await self._ring([row for row in rows if row["state"] == State.QUEUED])
+
+    async def _ring(self, rows: list[asyncpg.Record]) -> None:
+        if rows:
+            await self._doorbell.ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
