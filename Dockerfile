@@ -9,7 +9,9 @@ COPY service/requirements.txt /tmp/service.txt
 RUN /opt/build/bin/pip install -q --require-hashes --only-binary :all: -r /tmp/build.txt \
  && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --require-hashes --only-binary :all: -r /tmp/service.txt
 COPY . .
-RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp/wheel .
+# Into a tree of its own, laid out like the environment's.
+RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --no-deps --prefix /opt/program /tmp/wheel/*.whl
 
 FROM python:3.13-slim-trixie
 # A name for the user, since PostgreSQL's tools look it up; the numeric USER below is what Kubernetes checks.
@@ -17,9 +19,8 @@ RUN groupadd --gid 10001 mailboat \
  && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin mailboat \
  && install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/mailboat /opt/mailboat
-# Mailboat itself is a small layer of its own, so that an upgrade does not pull the dependencies again.
-RUN --mount=type=bind,from=build,source=/tmp/wheel,target=/tmp/wheel \
-    pip --python /opt/mailboat/bin/python install -q --no-cache-dir --no-deps /tmp/wheel/*.whl
+# Mailboat itself is a small layer over its dependencies, so that an upgrade does not pull them again.
+COPY --from=build /opt/program /opt/mailboat
 COPY templates /templates
 # pip has written the byte code; nothing is written at run time but to /tmp and, with `mailboat up`, to /data.
 ENV PATH=/opt/mailboat/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp \

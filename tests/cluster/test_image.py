@@ -136,9 +136,22 @@ def test_the_image_holds_no_compiler_and_no_package_manager_of_the_build(unpacke
     assert [path for path in unwanted if (unpacked.root / path).exists()] == []
 
 
+def test_the_image_holds_the_program_of_this_tree(unpacked: Unpacked) -> None:
+    """And not the one that a builder kept from the last time."""
+    folder = Path(__file__).parents[2] / "service/mailboat"
+    assert sources(installed(unpacked)) == sources(folder)
+
+
 def test_the_byte_code_is_in_the_image(unpacked: Unpacked) -> None:
     """On a read-only root it could not be kept, and every start would compile again."""
-    package = next(unpacked.root.glob("opt/mailboat/lib/python3.*/site-packages/mailboat"))
-    sources = [path for path in package.rglob("*.py") if "migrations" not in path.parts]
-    assert sources
-    assert [path for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))] == []
+    package = installed(unpacked)
+    files = [package / path for path in sources(package)]
+    assert [path for path in files if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))] == []
+
+
+def installed(unpacked: Unpacked) -> Path:
+    return next(unpacked.root.glob("opt/mailboat/lib/python3.*/site-packages/mailboat"))
+
+
+def sources(package: Path) -> dict[Path, bytes]:
+    return {path.relative_to(package): path.read_bytes() for path in package.rglob("*.py")}

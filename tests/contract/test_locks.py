@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -76,3 +79,28 @@ def test_the_locks_agree_on_every_version(root: Path) -> None:
         versions = pins((root / lock).read_text())
         assert {n: v for n, v in versions.items() if tested.get(n, v) != v} == {}, lock
     assert pins((root / "service/requirements.txt").read_text()).keys() <= tested.keys()
+
+
+def test_the_image_has_every_package_that_the_program_imports(root: Path) -> None:
+    """What only the tests install is there on a developer's machine, and missing where it counts."""
+    locked = pins((root / "service/requirements.txt").read_text()).keys()
+    owners = importlib.metadata.packages_distributions()
+    missing = {
+        name
+        for name in imported(root) - {"mailboat", "mailboat_crds", "mailboat_operator"}
+        if not {canonicalize_name(owner) for owner in owners.get(name, [name])} & locked
+    }
+    assert missing == set(), "Name them in pyproject.toml's dependencies and run `make lock`."
+
+
+def imported(root: Path) -> set[str]:
+    """The top-level names of everything imported by the three packages, the standard library aside."""
+    found = set()
+    for folder in ("crds", "service", "operator"):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names
