@@ -216,12 +216,12 @@ def _mailbox(one: Address, smtputf8: bool) -> tuple[str, ...]:
 
 def _phrase(name: str) -> tuple[str, ...]:
     """A display name: atoms, a quoted string, or encoded-words (RFC 5322 §3.2.5, RFC 2047 §5 (3))."""
-    if len(name) <= 60 and "=?" not in name:
+    if len(name) <= LINE - 4 and "=?" not in name:
         if _ATOMS.fullmatch(name):
             return (name,)
         if _PLAIN.fullmatch(name):
             return ('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"',)
-    return _encoded_words(name, 60)
+    return _encoded_words(name, ENCODED_WORD)
 
 
 @lru_cache(4096)

