@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import shlex
 import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
+
+NOTHING: Mapping[str, str] = {}
+Found = TypeVar("Found")
 
 
 class Unpacked(NamedTuple):
@@ -38,10 +42,10 @@ def unpacked(buildah: list[str], image: str) -> Iterator[Unpacked]:
 class Container:
     """One running container of the image, with the network of this machine. A context manager."""
 
-    def __init__(self, unpacked: Unpacked, folder: Path, **environment: str) -> None:
+    def __init__(self, unpacked: Unpacked, folder: Path, *arguments: str, **environment: str) -> None:
         self.name = f"mailboat-{uuid.uuid4().hex[:12]}"
         self.folder, self.log = folder, folder / "log"
-        specification = json.dumps(specify(unpacked, environment))
+        specification = json.dumps(specify(unpacked, arguments, environment))
         (folder / "config.json").write_text(specification)
 
     def __enter__(self) -> Container:
@@ -58,19 +62,14 @@ class Container:
             subprocess.run(["runc", "--root", self.folder / "state", "delete", "--force", self.name], check=True)
             self.process.wait()
 
-    def answer(self, port: int, path: str, seconds: float = 30) -> int:
-        """The status of the first answer. Fails with the container's output when it ends or stays silent."""
+    def wait_for(self, found: Callable[[], Found | None], what: str, seconds: float = 60) -> Found:
+        """What `found` finds. Fails with the container's output when it ends or takes too long."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", path)
-                return connection.getresponse().status
-            except OSError:
-                time.sleep(0.05)
-            finally:
-                connection.close()
-        pytest.fail(f"{path} is not answered. The container said:\n{self.log.read_text()}")
+            if (thing := found()) is not None:
+                return thing
+            time.sleep(0.05)
+        pytest.fail(f"No {what}. The container said:\n{self.log.read_text()}")
 
     def users(self) -> set[str]:
         """The user ids of every process inside, as the kernel sees them."""
@@ -80,20 +79,22 @@ class Container:
         return {uid for line in lines if line.startswith("Uid:") for uid in line.split()[1:]}
 
 
-def specify(unpacked: Unpacked, environment: dict[str, str]) -> dict[str, Any]:
+def specify(unpacked: Unpacked, arguments: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
     """What runc shall run: entry point, user and variables are the image's, the restrictions are ours."""
     user, _, group = unpacked.config["User"].partition(":")
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
         {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "nodev", "mode=1777"]},
+        {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": [f"uid={user}", "mode=700"]},
     ]
     return {
         "ociVersion": "1.0.2",
         "root": {"path": str(unpacked.root), "readonly": True},
         "process": {
             "user": {"uid": int(user), "gid": int(group or user)},
-            "args": unpacked.config["Entrypoint"],
+            "args": [*unpacked.config["Entrypoint"], *arguments],
             "cwd": unpacked.config["WorkingDir"],
             "env": [*unpacked.config["Env"], *(f"{name}={value}" for name, value in environment.items())],
             "capabilities": {},
@@ -110,12 +111,58 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def ask(
+    port: int, method: str, path: str, headers: Mapping[str, str] = NOTHING, body: str = ""
+) -> tuple[int, str] | None:
+    """Status and body of an answer, or None when nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body or None, dict(headers))
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
 def test_the_api_answers_livez_as_a_user_without_rights(unpacked: Unpacked, tmp_path: Path) -> None:
     port = free_port()
     settings = {"SERVICE_ROLE": "api", "MAILBOAT_HOST": "127.0.0.1", "MAILBOAT_PORT": str(port)}
     with Container(unpacked, tmp_path, **settings) as container:
-        assert container.answer(port, "/livez") == 200
+        status, _ = container.wait_for(lambda: ask(port, "GET", "/livez"), "answer on /livez")
+        assert status == 200
         assert container.users() == {"10001"}
+
+
+def test_one_container_carries_a_mail_from_the_printed_line_to_the_inbox(unpacked: Unpacked, tmp_path: Path) -> None:
+    """PostgreSQL, Valkey, API, worker, render processes: all of it works without rights on a read-only root."""
+    port = free_port()
+    flags = ["up", "--data", "/data", "--host", "127.0.0.1", "--port", str(port)]
+    with Container(unpacked, tmp_path, *flags) as container:
+        text = container.wait_for(
+            lambda: text if "\nready\n" in (text := container.log.read_text()) else None, "`ready`"
+        )
+        line = next(line for line in text.splitlines() if line.startswith("curl "))
+        headers, body = curl(line)
+        status, answer = container.wait_for(lambda: ask(port, "POST", "/v1/send", headers, body), "answer to the line")
+        assert status == 202
+        path = f"/v1/messages/{json.loads(answer)['id']}"
+
+        def settled() -> dict[str, Any] | None:
+            message = json.loads((ask(port, "GET", path, headers) or (0, "{}"))[1])
+            return message if message.get("status") not in (None, "queued", "sending") else None
+
+        message = container.wait_for(settled, "mail that left the queue")
+        assert (message["status"], message["provider"]) == ("sent", "inbox"), message
+        assert container.users() == {"10001"}
+
+
+def curl(line: str) -> tuple[dict[str, str], str]:
+    """Headers and body of a curl command."""
+    words = shlex.split(line)
+    headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
+    return headers, words[words.index("-d") + 1]
 
 
 def test_a_role_that_does_not_exist_ends_with_a_word_about_the_ones_that_do(unpacked: Unpacked, tmp_path: Path) -> None:
