@@ -40,6 +40,9 @@ class Row(NamedTuple):
     raw: bytes
 
 
+Waiting = tuple[Row, asyncio.Future[None]]
+
+
 class Inbox:
     """Hands mail to the table `inbox`. Mails that arrive while a statement is under way share the next one."""
 
@@ -49,7 +52,7 @@ class Inbox:
     def __init__(self, name: str, pool: asyncpg.Pool) -> None:
         self.name = name
         self._pool = pool
-        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
     def build(self, mail: Mail) -> Row:
@@ -83,19 +86,15 @@ class Inbox:
             await self._writer
 
     async def _write(self) -> None:
+        batch: list[Waiting] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                error = await self._store([row for row, _ in batch])
-                for _, stored in batch:
-                    if stored.done():
-                        continue  # its sender was cancelled meanwhile
-                    if error is None:
-                        stored.set_result(None)
-                    else:
-                        stored.set_exception(error)
+                _tell(batch, await self._store([row for row, _ in batch]))
+                batch = []
         finally:
             self._writer = None
+            _tell([*batch, *self._waiting], Unavailable("the inbox was stopped"))
 
     async def _store(self, rows: list[Row]) -> ProviderError | None:
         try:
@@ -107,3 +106,13 @@ class Inbox:
 
 def _away(error: Exception) -> Unavailable:
     return Unavailable(f"the inbox in PostgreSQL cannot be used: {type(error).__name__}: {error}")
+
+
+def _tell(batch: list[Waiting], error: ProviderError | None) -> None:
+    for _, stored in batch:
+        if stored.done():
+            continue  # its sender was cancelled meanwhile
+        if error is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(error)

@@ -200,14 +200,15 @@ def server_of(url: str, *, timeout: float, ca_file: str = "") -> Server:
         raise _bad_url("something follows the host; percent-encode '/', '#' and '?' in the password")
     if parts.password and not parts.username:
         raise _bad_url("it has a password but no user")
+    tls = _tls(parts.scheme, parts.query)
     return Server(
         host=parts.hostname,
         port=port or PORTS[parts.scheme],
-        tls=_tls(parts.scheme, parts.query),
+        tls=tls,
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         timeout=timeout,
-        context=_context(ca_file),
+        context=None if tls == "none" else _context(ca_file),
     )
 
 

@@ -29,7 +29,8 @@ Tls = Literal["none", "auto", "starttls", "implicit"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where and how to connect. `timeout` is in seconds and for each answer."""
+    """Where and how to connect. `timeout` is in seconds and for each answer; no `context` means the system's
+    authorities."""
 
     host: str
     port: int
@@ -37,7 +38,7 @@ class Server:
     user: str = ""
     password: str = field(default="", repr=False)
     timeout: float = 30.0
-    context: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
+    context: ssl.SSLContext | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"SMTP server {self.host}:{self.port}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -13,10 +14,17 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import uvloop
 
 from mailboat.db import migrate
 from mailboat.domain.address import Address, parse
 from mailboat.domain.message import Envelope, Mail
+
+
+def pytest_asyncio_loop_factories(item):
+    """SMTP changes hands in the middle of a connection, so it is tried on both event loops that there are."""
+    loops = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    return loops if item.path.name == "test_smtp.py" else {"asyncio": loops["asyncio"]}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 
 import aiosmtpd.smtp
@@ -37,7 +38,7 @@ class Scripted:
         self.heard, self.mails, self.strays, self.connections = [], [], [], []
 
     async def __aenter__(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 24)
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -202,7 +203,7 @@ class TestOneMail:
                 provider.build(mail_of(recipients=[Address(email)]))
 
     async def test_of_many_megabytes_arrives_whole(self, mail_of, provider_at):
-        text = ("x" * 900 + "\n") * 6000
+        text = ("x" * 900 + "\n") * 2000
         async with Scripted({}) as server:
             await send(provider_at(server.port), mail_of(text=text, html=None))
         assert server.mails[0].partition(b"\r\n\r\n")[2] == text.replace("\n", "\r\n").encode() + b".\r\n"
@@ -353,6 +354,20 @@ class TestLostConnections:
                 patch.setattr(Connection, "body", half)
                 with pytest.raises(Unavailable, match="before the message was sent"):
                     await send(provider, mail_of(text=("x" * 900 + "\n") * 30000))
+
+    async def test_do_not_come_from_a_slow_server_that_still_reads(self, mail_of, provider_at, monkeypatch):
+        async def slowly(connection):
+            connection.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            tail = b""
+            while not tail.endswith(b"\r\n.\r\n"):
+                tail = tail[-4:] + await connection.reader.read(1 << 16)
+                await asyncio.sleep(0.005)
+            return await connection.answer("BODY", b"250 at last")
+
+        monkeypatch.setattr(Connection, "body", slowly)
+        async with Scripted({}) as server:
+            receipt = await send(provider_at(server.port, timeout=1), mail_of(text=("x" * 900 + "\n") * 20000))
+        assert receipt.detail == "250 at last"
 
     async def test_of_resting_connections_go_unnoticed(self, mail_of, provider_at):
         async with Scripted({}) as server:
