@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from mailboat.dashboard import inbox, mime
@@ -14,28 +16,62 @@ from mailboat.dashboard.inbox import Cursor, Kept, Row
 from mailboat.errors import Problem
 
 
+class Rfc822(Response):
+    media_type = "message/rfc822"
+
+
+class Item(BaseModel):
+    """One mail in the list. `to` are the recipients of the envelope, those in bcc too."""
+
+    id: UUID
+    sender: str = Field(serialization_alias="from")
+    to: list[str]
+    subject: str
+    received_at: datetime
+
+
+class Items(BaseModel):
+    """A page of the list. Pass `next` as `before` to get the page after it; null: there is none."""
+
+    items: list[Item]
+    next: str | None
+
+
+class Mail(Item):
+    """One mail, decoded. `html` or `text` is null where it has none; a repeated header is joined by commas."""
+
+    html: str | None
+    text: str | None
+    headers: dict[str, str]
+
+
+class Deleted(BaseModel):
+    deleted: int
+
+
 def api_router(*, pool: asyncpg.Pool) -> APIRouter:
-    """List, read and delete the mail that the provider `inbox` kept. Asks nobody who they are."""
+    """List, read and delete the mail that the provider `inbox` kept. Asks nobody who they are. Raises Problem."""
     routes = APIRouter(prefix="/admin/inbox", tags=["inbox"])
 
     @routes.get("", summary="List kept mail, newest first")
-    async def index(q: str = "", before: str = "") -> dict[str, Any]:
+    async def index(q: str = "", before: str = "") -> Items:
         found = await inbox.page(pool, query=q, before=_cursor(before), head=0)
-        shown = found[: inbox.PAGE]
-        following = str(shown[-1].cursor) if len(found) > len(shown) else None
-        return {"items": [_item(row) for row in shown], "next": following}
+        following = str(found.rows[-1].cursor) if found.more else None
+        return Items(items=[Item(**_item(row)) for row in found.rows], next=following)
 
     @routes.delete("", summary="Delete all kept mail")
-    async def clear() -> dict[str, int]:
-        return {"deleted": await inbox.clear(pool)}
+    async def clear() -> Deleted:
+        return Deleted(deleted=await inbox.clear(pool))
 
     @routes.get("/{message_id}", summary="Read one mail, decoded")
-    async def read(message_id: UUID) -> dict[str, Any]:
-        return _detail(await _kept(pool, message_id))
+    async def read(message_id: UUID) -> Mail:
+        kept = await _kept(pool, message_id)
+        opened = mime.opened(kept.raw)
+        return Mail(**_item(kept.row), html=opened.html, text=opened.text, headers=opened.named)
 
-    @routes.get("/{message_id}/raw", summary="The RFC 5322 bytes of one mail", response_class=Response)
-    async def raw(message_id: UUID) -> Response:
-        return Response((await _kept(pool, message_id)).raw, media_type="message/rfc822")
+    @routes.get("/{message_id}/raw", summary="The RFC 5322 bytes of one mail", response_class=Rfc822)
+    async def raw(message_id: UUID) -> Rfc822:
+        return Rfc822((await _kept(pool, message_id)).raw)
 
     @routes.delete("/{message_id}", summary="Delete one mail", status_code=204)
     async def delete(message_id: UUID) -> None:
@@ -48,22 +84,10 @@ def api_router(*, pool: asyncpg.Pool) -> APIRouter:
 def _item(row: Row) -> dict[str, Any]:
     return {
         "id": row.message_id,
-        "from": row.sender,
-        "to": row.recipients,
+        "sender": row.sender,
+        "to": list(row.recipients),
         "subject": row.subject,
         "received_at": row.received_at,
-    }
-
-
-def _detail(kept: Kept) -> dict[str, Any]:
-    opened = mime.opened(kept.raw)
-    item = _item(kept.row)
-    return {
-        **item,
-        "subject": opened.header("Subject") or kept.row.subject,
-        "html": opened.html,
-        "text": opened.text,
-        "headers": opened.named,
     }
 
 

@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 class Viewer:
     """One open page: what it has still to be told. `stale` means that its list has to be drawn again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stale: bool) -> None:
         self.changed = asyncio.Event()
         self._ids: list[UUID] = []
-        self._stale = True
+        self._stale = stale
 
     def tell(self, message_id: UUID | None) -> None:
         """Note a mail that arrived, or None for any other change."""
@@ -59,12 +59,13 @@ class Feed:
         self._pool = pool
         self._viewers: set[Viewer] = set()
         self._task: asyncio.Task[None] | None = None
+        self._listening = False
         self.closed = False
 
     @contextlib.contextmanager
     def viewer(self) -> Iterator[Viewer]:
-        """A viewer that is told everything from now on."""
-        viewer = Viewer()
+        """A viewer that is told everything from now on; first that its list is stale, once we listen."""
+        viewer = Viewer(stale=self._listening)
         self._viewers.add(viewer)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._listen(), name="inbox-feed")
@@ -101,12 +102,14 @@ class Feed:
         connection.add_termination_listener(ended)
         await connection.add_listener(inbox.CHANNEL, self._heard)
         try:
+            self._listening = True
             self._tell(None)  # for what came while nobody listened
             while not lost.is_set():
                 await connection.execute("select 1", timeout=5.0)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(lost.wait(), PROBE)
         finally:
+            self._listening = False
             connection.remove_termination_listener(ended)
             await connection.remove_listener(inbox.CHANNEL, self._heard)
 

@@ -63,6 +63,13 @@ class Row(msgspec.Struct, frozen=True):
         return mime.opened(self.head).snippet
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """A piece of the list, and whether it goes on after it."""
+
+    rows: Sequence[Row]
+    more: bool
+
+
 class Kept(msgspec.Struct, frozen=True):
     """One mail with all its bytes."""
 
@@ -95,15 +102,19 @@ select message_id, client, sender, recipients, subject, received_at, raw from in
 NEWEST = "select message_id from inbox order by received_at desc, message_id desc limit 1"
 
 
-async def page(pool: asyncpg.Pool, *, query: str = "", before: Cursor | None = None, head: int = HEAD) -> Sequence[Row]:
-    """Up to PAGE + 1 mails older than `before`: the one too many says that there are more."""
+async def page(pool: asyncpg.Pool, *, query: str = "", before: Cursor | None = None, head: int = HEAD) -> Listing:
+    """The PAGE mails that come after `before`, or the newest."""
     place = (before.received_at, before.message_id) if before else (None, None)
-    return _rows(await pool.fetch(PAGE_BEFORE, _pattern(query), head, PAGE + 1, *place))
+    found = _rows(await pool.fetch(PAGE_BEFORE, _pattern(query), head, PAGE + 1, *place))
+    return Listing(found[:PAGE], len(found) > PAGE)
 
 
-async def since(pool: asyncpg.Pool, last: Cursor, *, query: str = "") -> Sequence[Row]:
-    """The list down to `last`, at most MOST mails and one that says that there are more."""
-    return _rows(await pool.fetch(PAGE_SINCE, _pattern(query), HEAD, MOST + 1, last.received_at, last.message_id))
+async def since(pool: asyncpg.Pool, last: Cursor, *, query: str = "") -> Listing:
+    """The list down to `last`, at most MOST mails."""
+    place = (last.received_at, last.message_id)
+    found = _rows(await pool.fetch(PAGE_SINCE, _pattern(query), HEAD, MOST + 1, *place))
+    older = await pool.fetch(PAGE_BEFORE, _pattern(query), 0, 1, *place)
+    return Listing(found[:MOST], len(found) > MOST or bool(older))
 
 
 async def rows(pool: asyncpg.Pool, ids: Sequence[UUID], *, query: str = "") -> Sequence[Row]:

@@ -100,7 +100,7 @@ def _read(message: Message[Any, Any], size: int) -> Opened:
     bodies: dict[str, str] = {}
     parts: list[Part] = []
     for leaf in _leaves(message):
-        kind = leaf.get_content_type()
+        kind = "text/plain" if leaf.get_content_maintype() == "multipart" else leaf.get_content_type()  # no boundary
         if kind in ("text/plain", "text/html") and kind not in bodies and not _is_file(leaf):
             bodies[kind] = _text(leaf)
         else:
@@ -156,4 +156,4 @@ def _decoded(value: Any) -> str:
 
 def _clean(text: str) -> str:
     """Unfolded, and without the half surrogates by which `email` carries undecodable bytes."""
-    return _SURROGATE.sub("\ufffd", re.sub(r"\r?\n[ \t]*", " ", text))
+    return _SURROGATE.sub("\ufffd", re.sub(r"[ \t]*[\r\n]+[ \t]*|\t", " ", text))

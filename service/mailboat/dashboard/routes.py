@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from mailboat.dashboard import guard, inbox, mime, pages, parts
 from mailboat.dashboard.assets import KEEP, Assets
 from mailboat.dashboard.feed import Feed, Viewer
-from mailboat.dashboard.inbox import Cursor, Kept, Row
+from mailboat.dashboard.inbox import Cursor, Kept, Listing
 from mailboat.db import engine
 from mailboat.settings import Settings
 
@@ -162,26 +162,26 @@ class Dashboard:
     # ── Inbox ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def inbox(self, q: str = "", before: str = "") -> Response:
-        shown = await inbox.page(self._pool, query=q, before=_cursor(before))
-        newest = await inbox.get(self._pool, shown[0].message_id) if shown else None
+        listing = await inbox.page(self._pool, query=q, before=_cursor(before))
+        newest = await inbox.get(self._pool, listing.rows[0].message_id) if listing.rows else None
         reading = _reading(newest) if newest else {"mail": None, "deleted": False}
-        return self._pages("inbox.html", chosen=False, **reading, **_listed(shown, q, inbox.PAGE))
+        return self._pages("inbox.html", chosen=False, q=q, **reading, **_listed(listing))
 
     async def rows(self, q: str = "", before: str = "", until: str = "") -> Response:
         """A piece of the list: the mails older than `before`, or all again down to `until`."""
-        if last := _cursor(until):
-            return self._pages(
-                "rows.html", **_listed(await inbox.since(self._pool, last, query=q), q, inbox.MOST, last)
-            )
-        shown = await inbox.page(self._pool, query=q, before=_cursor(before))
-        return self._pages("rows.html", **_listed(shown, q, inbox.PAGE))
+        last = _cursor(until)
+        if last:
+            listing = await inbox.since(self._pool, last, query=q)
+        else:
+            listing = await inbox.page(self._pool, query=q, before=_cursor(before))
+        return self._pages("rows.html", q=q, **_listed(listing, last))
 
     async def mail(self, request: Request, message_id: str, q: str = "") -> Response:
         kept = await self._kept(message_id)
         if "hx-request" in request.headers:
             return self._pages("reader.html", chosen=True, q=q, **_reading(kept))
-        shown = await inbox.page(self._pool, query=q)
-        return self._pages("inbox.html", chosen=True, **_reading(kept), **_listed(shown, q, inbox.PAGE))
+        listing = await inbox.page(self._pool, query=q)
+        return self._pages("inbox.html", chosen=True, q=q, **_reading(kept), **_listed(listing))
 
     async def mail_html(self, message_id: str) -> Response:
         return pages.mail(mime.opened((await self._kept(message_id)).raw).page)
@@ -245,11 +245,10 @@ class Dashboard:
         return "event: mail\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
 
 
-def _listed(shown: Sequence[Row], q: str, most: int, last: Cursor | None = None) -> dict[str, Any]:
-    """What a template needs to draw rows: they, and the cursor of the last one where the list goes on."""
-    mails = shown[:most]
-    end = mails[-1].cursor if mails else last
-    return {"mails": mails, "more": len(shown) > most, "end": str(end or ""), "q": q}
+def _listed(listing: Listing, last: Cursor | None = None) -> dict[str, Any]:
+    """What a template needs to draw rows: they, and how far the list is drawn then."""
+    end = listing.rows[-1].cursor if listing.rows else last
+    return {"mails": listing.rows, "more": listing.more, "end": str(end or "")}
 
 
 def _reading(kept: Kept) -> dict[str, Any]:

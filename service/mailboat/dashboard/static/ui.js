@@ -64,7 +64,8 @@ addEventListener("htmx:sseBeforeMessage", (event) => {
 const KEPT = 1000;
 const read = new Set(JSON.parse(localStorage.getItem("read") || "[]"));
 const markRows = () => {
-  const open = document.querySelector(".reader[data-mail]");
+  const reader = document.querySelector(".reader[data-mail]");
+  const open = reader?.checkVisibility() ? reader : null;
   if (open && !read.has(open.dataset.mail)) {
     read.add(open.dataset.mail);
     localStorage.setItem("read", JSON.stringify([...read].slice(-KEPT)));
