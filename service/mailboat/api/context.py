@@ -11,6 +11,7 @@ import structlog
 
 from mailboat.api.authenticate import Authenticator
 from mailboat.db import engine, listen
+from mailboat.delivery import attach
 from mailboat.delivery.accept import Acceptor, unavailable
 from mailboat.delivery.batcher import Batcher
 from mailboat.delivery.ring import Doorbell
@@ -40,6 +41,7 @@ class Context:
         self._doorbell, self._buckets = Doorbell(), Buckets()
         self.authenticator = Authenticator(pool)
         self.catalog = Catalog(Folder(settings.templates), pool)
+        self.attachments = attach.Store(pool)
         self.acceptor = Acceptor(settings.database_url, self._doorbell)
         self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
         self._follower = asyncio.create_task(self._follow())

@@ -30,6 +30,7 @@ CODES = {
     "invalid_field": (422, "A field has a value that cannot be used."),
     "invalid_address": (422, "A field is not a mail address."),
     "invalid_header": (422, "A header's name or value cannot be used."),
+    "invalid_attachment": (422, "An attachment's name, type, id or content cannot be used."),
     "too_many_recipients": (422, "The message has too many recipients."),
     "sender_not_allowed": (422, "The client may not send as this address."),
     "template_not_allowed": (422, "The client may not use this template."),

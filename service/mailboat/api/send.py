@@ -5,14 +5,17 @@ authenticate → limit → validate → accept. FastAPI knows the same path for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
 from mailboat.db import engine
-from mailboat.delivery import validate
+from mailboat.delivery import attach, validate
 from mailboat.delivery.accept import Accepted, unavailable
+from mailboat.delivery.attach import Decoded
 from mailboat.delivery.clients import Client
 from mailboat.domain.revision import Revision
 from mailboat.errors import Problem, TemplateFault
@@ -45,9 +48,18 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
     key = validate.idempotency_key(key)
     name = validate.check_template(client, request)
     revision = await resolve(context, client, name) if name is not None else None
+    files = attach.decode(request.attachments)
     draft = validate.draft(
-        client, request, revision, key=key, traceparent=traceparent, max_recipients=context.settings.max_recipients
+        client,
+        request,
+        revision,
+        files,
+        key=key,
+        traceparent=traceparent,
+        max_recipients=context.settings.max_recipients,
     )
+    if files:
+        await keep(context, files)
     accepted = await context.acceptor.accept(draft)
     log.info(
         "accepted",
@@ -58,6 +70,14 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
         repeated=accepted.repeated,
     )
     return accepted
+
+
+async def keep(context: Context, files: Sequence[Decoded]) -> None:
+    """Store the contents of attachments, before the messages that carry them. Raises Problem 503."""
+    try:
+        await context.attachments.keep(files)
+    except engine.AWAY as error:
+        raise unavailable(f"the database is away ({type(error).__name__})") from None
 
 
 async def resolve(context: Context, client: Client, name: str) -> Revision:

@@ -24,6 +24,7 @@ ACCEPT_COLUMNS = {
     "headers": "json",
     "tags": "jsonb",
     "metadata": "json",
+    "attachments": "json",
     "traceparent": "text",
 }
 
@@ -61,8 +62,9 @@ with item as materialized (
                else id in (select message_id from keyed) end
 ), stored as (
     insert into messages (id, client_id, template, revision, locale, envelope, data, content, headers, tags, metadata,
-                          traceparent)
-    select id, client_id, template, revision, locale, envelope, data, content, headers, tags, metadata, traceparent
+                          attachments, traceparent)
+    select id, client_id, template, revision, locale, envelope, data, content, headers, tags, metadata, attachments,
+           traceparent
     from fresh
     returning id
 ), queued as (
@@ -74,6 +76,14 @@ select array(select id from stored), array(select client_id from booked), array(
 
 # Which of these are in: asked when the connection broke while they were being stored.
 STORED = "select id from messages where id = any($1::uuid[])"
+
+# Content first, messages after: `used_at` moves at most once a day, and what it leaves behind is swept by its age.
+KEEP_ATTACHMENTS = """
+insert into attachments as a (digest, body) select * from unnest($1::bytea[], $2::bytea[])
+order by 1 on conflict (digest) do update set used_at = now() where a.used_at < now() - interval '1 day'
+"""
+ATTACHMENT = "select body from attachments where digest = $1"
+FORGET_ATTACHMENTS = "delete from attachments where used_at < now() - ($1 + 2) * interval '1 day'"
 
 # Gives back what was booked for messages that another request stored first under the same key.
 REFUND = """
@@ -101,7 +111,7 @@ with mine as (
     returning id, client_id, lane, attempts
 )
 select mine.id, mine.client_id, mine.lane, mine.attempts, m.created_at, m.template, m.revision, m.locale, m.envelope,
-       m.data, m.content, m.headers, m.tags, m.traceparent
+       m.data, m.content, m.headers, m.tags, m.attachments, m.traceparent
 from mine join messages m on m.id = mine.id
 """
 

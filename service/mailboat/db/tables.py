@@ -119,7 +119,17 @@ class Message(SQLModel, table=True):
     headers: dict[str, str] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
     tags: dict[str, str] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     metadata_: dict[str, Any] | None = Field(default=None, sa_column=Column("metadata", JSON, nullable=True))
+    attachments: list[Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
     traceparent: str = Field(sa_column=_text())
+
+
+class StoredAttachment(SQLModel, table=True):
+    """The content of attachments, each kept once however many messages carry it. `digest` is its sha256."""
+
+    __tablename__ = "attachments"
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    used_at: datetime | None = Field(default=None, sa_column=_moment())
 
 
 class Queued(SQLModel, table=True):

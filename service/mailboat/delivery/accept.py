@@ -44,6 +44,7 @@ class Draft(msgspec.Struct, frozen=True):
     headers: str | None
     tags: str | None
     metadata: str | None
+    attachments: str | None
     traceparent: str
 
 

@@ -10,10 +10,11 @@ import msgspec
 
 from mailboat.db import engine, statements
 from mailboat.delivery.batcher import Batcher
-from mailboat.domain.message import Claimed, Content, Envelope
+from mailboat.domain.message import Attachment, Claimed, Content, Envelope
 
 _envelope = msgspec.json.Decoder(Envelope).decode
 _content = msgspec.json.Decoder(Content).decode
+_attachments = msgspec.json.Decoder(tuple[Attachment, ...]).decode
 _headers = msgspec.json.Decoder(dict[str, str]).decode
 
 MOST = 512  # ids per statement
@@ -80,5 +81,6 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         content=_content(row["content"]) if row["content"] else None,
         headers=_headers(row["headers"]) if row["headers"] else {},
         tags=_headers(row["tags"]) if row["tags"] else {},
+        attachments=_attachments(row["attachments"]) if row["attachments"] else (),
         traceparent=row["traceparent"],
     )

@@ -13,12 +13,13 @@ import msgspec
 import structlog
 
 from mailboat.db import statements
+from mailboat.delivery import attach
 from mailboat.delivery.book import Booker, Booking
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.policies import ClientPolicy, Policies
 from mailboat.domain import retry, verdict
 from mailboat.domain.address import Address
-from mailboat.domain.message import Claimed, Mail, Receipt, Rendered
+from mailboat.domain.message import AttachedFile, Claimed, Mail, Receipt, Rendered
 from mailboat.domain.verdict import Fate, Verdict
 from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault
 from mailboat.providers.base import Provider
@@ -59,6 +60,7 @@ class Deliverer:
         self._default_route, self._retries, self._traces = tuple(default_route), retries, traces
         self._may_send = may_send
         self._policies = Policies(pool)
+        self._attachments = attach.Store(pool)
         self._turns = {name: asyncio.Semaphore(provider.concurrency) for name, provider in providers.items()}
         self.holding: set[UUID] = set()
         self.sending: set[UUID] = set()
@@ -155,8 +157,10 @@ class Deliverer:
             with self._traces.span(
                 f"send {provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=name
             ) as traceparent:
-                request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent))
                 async with self._turns[name]:
+                    # Files are large: they are fetched in turn, not for the whole batch.
+                    files = await self._attachments.fetch(message.attachments) if message.attachments else ()
+                    request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent, files))
                     if not self._may_send():
                         raise _LeaseOver
                     self.sending.add(message.id)
@@ -187,7 +191,14 @@ def _open_recipients(message: Claimed, settled: dict[str, Fate]) -> tuple[Addres
     return tuple(address for address in reversed(unique.values()) if address.email not in closed)
 
 
-def _mail(message: Claimed, rendered: Rendered, recipients: tuple[Address, ...], client: str, traceparent: str) -> Mail:
+def _mail(
+    message: Claimed,
+    rendered: Rendered,
+    recipients: tuple[Address, ...],
+    client: str,
+    traceparent: str,
+    files: tuple[AttachedFile, ...],
+) -> Mail:
     return Mail(
         id=message.id,
         message_id=f"<{message.id}@{message.envelope.sender.domain}>",
@@ -199,6 +210,7 @@ def _mail(message: Claimed, rendered: Rendered, recipients: tuple[Address, ...],
         text=rendered.text,
         headers=message.headers,
         tags=message.tags,
+        attachments=files,
         client=client,
         traceparent=traceparent,
     )

@@ -9,16 +9,17 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from mailboat.db.states import Lane
 from mailboat.delivery import senders
 from mailboat.delivery.accept import Draft
+from mailboat.delivery.attach import AttachmentRequest, Decoded
 from mailboat.delivery.clients import Client
 from mailboat.domain import address, identifier
 from mailboat.domain.address import Address, InvalidAddress
@@ -31,6 +32,7 @@ DEEPEST = 64  # levels of nesting in data and metadata
 LONGEST_KEY = 255  # characters of an Idempotency-Key
 LONGEST_SUBJECT = 2000  # characters
 MOST_HEADERS, MOST_TAGS = 50, 20
+MOST_IN_BATCH = 1000
 FURTHEST = timedelta(days=365)  # send_at
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _TAG = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -56,27 +58,57 @@ class SendRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"sender": 
     send_at: datetime | None = None
     tags: dict[str, str] = {}
     metadata: dict[str, Any] = {}
+    attachments: list[AttachmentRequest] = []
 
 
+class BatchItem(SendRequest, forbid_unknown_fields=True, rename={"sender": "from"}, omit_defaults=True):
+    """One message of a batch: a request with a key of its own."""
+
+    idempotency_key: str | None = None
+
+
+class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /v1/batch. `mode`: `all` stores every message or none, `each` those that are valid."""
+
+    messages: Annotated[list[BatchItem], msgspec.Meta(min_length=1, max_length=MOST_IN_BATCH)]
+    mode: Literal["all", "each"] = "all"
+
+
+Request = TypeVar("Request", SendRequest, BatchRequest)
+_batch_decoder = msgspec.json.Decoder(BatchRequest)
 _decoder = msgspec.json.Decoder(SendRequest)
 
 
 def decode(body: bytes) -> SendRequest:
     """The request in a body. Raises Problem 400 for what is not JSON, 422 for what is not a request."""
+    request = _decode(_decoder, body)
+    # Shallow bodies are the rule; only those with many brackets are worth a walk.
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        check_depth(request)
+    return request
+
+
+def decode_batch(body: bytes) -> BatchRequest:
+    """The batch in a body. Raises Problem as `decode` does."""
+    return _decode(_batch_decoder, body)
+
+
+def _decode(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
     try:
-        request = _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _shape_problem(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from None
     except RecursionError:
         raise Problem(400, "too_deep", f"The body is nested more than {DEEPEST} levels deep.") from None
-    # Shallow bodies are the rule; only those with many brackets are worth a walk.
-    if body.count(b"[") + body.count(b"{") > DEEPEST:
-        for field in ("data", "metadata"):
-            if _deeper_than(getattr(request, field), DEEPEST):
-                raise Problem(400, "too_deep", f"{field} is nested more than {DEEPEST} levels deep.", field=field)
-    return request
+
+
+def check_depth(request: SendRequest) -> None:
+    """Raises Problem 400 when data or metadata are nested too deep to be passed on safely."""
+    for field in ("data", "metadata"):
+        if _deeper_than(getattr(request, field), DEEPEST):
+            raise Problem(400, "too_deep", f"{field} is nested more than {DEEPEST} levels deep.", field=field)
 
 
 def idempotency_key(value: str | None) -> str | None:
@@ -114,6 +146,7 @@ def draft(
     client: Client,
     request: SendRequest,
     revision: Revision | None,
+    files: Sequence[Decoded] = (),
     *,
     key: str | None,
     traceparent: str,
@@ -142,6 +175,7 @@ def draft(
         headers=_json(request.headers) if request.headers else None,
         tags=_json(request.tags) if request.tags else None,
         metadata=_json(request.metadata) if request.metadata else None,
+        attachments=_json([file.about for file in files]) if files else None,
         traceparent=traceparent,
     )
 

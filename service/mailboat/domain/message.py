@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -34,6 +33,28 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str | None = None
 
 
+class Attachment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that goes with a message; its content lies apart, by `digest` (sha256, hexadecimal).
+
+    With a `content_id` (without angle brackets) it belongs inside the HTML, which shows it as `cid:…`.
+    """
+
+    filename: str
+    content_type: str
+    digest: str
+    size: int
+    content_id: str = ""
+
+
+class AttachedFile(msgspec.Struct, frozen=True):
+    """An attachment with its content, as a provider gets it."""
+
+    filename: str
+    content_type: str
+    body: bytes
+    content_id: str = ""
+
+
 class Rendered(msgspec.Struct, frozen=True):
     """What a template made of its data. `text` is never empty when `html` has any words."""
 
@@ -60,6 +81,7 @@ class Mail(msgspec.Struct, frozen=True):
     text: str | None
     headers: dict[str, str] = {}
     tags: dict[str, str] = {}
+    attachments: tuple[AttachedFile, ...] = ()
     client: str = ""
     traceparent: str = ""
 
@@ -97,5 +119,6 @@ class Claimed(msgspec.Struct, frozen=True):
     data: bytes
     content: Content | None
     headers: dict[str, str]
-    tags: dict[str, Any]
+    tags: dict[str, str]
+    attachments: tuple[Attachment, ...]
     traceparent: str

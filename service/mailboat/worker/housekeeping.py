@@ -82,6 +82,7 @@ class Housekeeping:
         async with self._alone() as connection:
             if connection:
                 await connection.execute(statements.FORGET_KEYS, self._settings.idempotency_days)
+                await connection.execute(statements.FORGET_ATTACHMENTS, self._settings.retention_days)
                 await connection.execute(statements.FORGET_WORKERS, 100 * self._settings.lease_seconds)
 
     async def close(self) -> None:

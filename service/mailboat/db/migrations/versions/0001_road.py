@@ -63,9 +63,17 @@ create table messages (
     headers json,
     tags jsonb,
     metadata json,
+    attachments json,
     traceparent text not null
 ) partition by range (id);
 create index messages_client on messages (client_id, id desc);
+
+create table attachments (
+    digest bytea primary key,
+    body bytea not null,
+    used_at timestamptz not null default now()
+);
+alter table attachments alter column body set storage external;
 
 create table queue (
     id uuid primary key,
