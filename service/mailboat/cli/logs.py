@@ -13,6 +13,7 @@ from typing import BinaryIO
 LARGEST = 20_000_000  # bytes
 LONGEST_LINE = 65_536
 LOUD = {"warning", "error", "critical"}
+TRACEBACK = ("Traceback (most recent call last)", " ", "\t")
 QUIET_KEYS = {"event", "level", "timestamp", "logger", "exception", "stack"}
 # What Valkey says at every start and stop: advice about the kernel, of no concern on one machine, and goodbye.
 VALKEY_ROUTINE = ("WARNING Memory overcommit", "WARNING You have Transparent Huge", "Valkey is now ready to exit")
@@ -60,15 +61,13 @@ class Log:
 
 
 def role(line: str) -> str | None:
-    """A line of one of our own roles: JSON of level warning or worse, or anything that is not JSON."""
-    if not line.strip():
-        return None
+    """A line of one of our own roles: JSON of level warning or worse, or words; of a traceback the last line."""
     try:
         record = json.loads(line)
     except ValueError:
-        return line.strip()
+        record = None
     if not isinstance(record, dict):
-        return line.strip()
+        return line if line.strip() and not line.startswith(TRACEBACK) else None
     if str(record.get("level", "")).lower() not in LOUD:
         return None
     facts = [f"{key}={value}" for key, value in record.items() if key not in QUIET_KEYS]

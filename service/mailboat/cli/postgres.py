@@ -90,10 +90,15 @@ def part(folder: Path, sockets: Path, owner: tuple[int, int] | None) -> Part:
         owner=owner,
         stop_signal=signal.SIGINT,  # fast: ends the sessions, writes a checkpoint
         stop_seconds=30.0,
-        prepare=partial(clear, folder, sockets),
+        prepare=partial(_prepare, folder, sockets, owner),
         ready=partial(serves, folder),
         echo=logs.postgres,
     )
+
+
+def _prepare(folder: Path, sockets: Path, owner: tuple[int, int] | None) -> None:
+    admit(owner, folder)
+    clear(folder, sockets)
 
 
 def clear(folder: Path, sockets: Path) -> None:

@@ -33,8 +33,7 @@ def start(name: str, arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(page(name))
         return 0
-    os.environ.update(overrides(name, arguments))
-    chosen = settings.load()
+    chosen = settings.load({**os.environ, **overrides(name, arguments)})
     getattr(importlib.import_module(role.module), role.function)(chosen)
     return 0
 

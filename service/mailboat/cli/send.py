@@ -41,9 +41,9 @@ def send(idempotency_key: str | None, watch: bool, timeout: float, session: Sess
 
     With --watch the exit code is 0 once a provider took the mail and 1 when none did.
     """
-    api = session.sender()
+    body, api = request(given), session.sender()
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    answer = api.post("/v1/send", request(given), headers)
+    answer = api.post("/v1/send", body, headers)
     if watch:
         answer = final(api, answer["id"], timeout)
     output.show(answer, form)

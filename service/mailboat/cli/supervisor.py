@@ -123,6 +123,7 @@ class Child:
         self.part, self.log, self._say, self._inherit = part, log, say, inherit
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process: Process | None = None
+        self.faults = 0  # how often it ended by itself and said that something is wrong
         self._ready = False
         self._stopping = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {part.name}")
@@ -156,6 +157,7 @@ class Child:
             code = await self._live()
             if self._stopping.is_set():
                 break
+            self.faults += code > 0
             deaths = 1 if time.monotonic() - born >= STEADY else deaths + 1
             self._give_up(code, deaths)
             await self._recover(code, deaths)
@@ -230,6 +232,12 @@ class Supervisor:
         self._groups.append(group)
         for child in group:
             await self._await_ready(child, within)
+
+    def confirm(self) -> None:
+        """Raises PartFailed when a part has ended with a fault since its start: ready for a moment is too little."""
+        for child in self.children.values():
+            if child.faults:
+                raise PartFailed(child.part.name, None, f"does not keep running: see {child.log.path}")
 
     async def run(self, part: Part) -> None:
         """Run a program that ends by itself. Raises PartFailed with its last line unless it ends with exit code 0."""

@@ -23,9 +23,11 @@ from mailboat import settings
 from mailboat.cli import first, folder, logs, postgres, valkey
 from mailboat.cli.supervisor import CONFIGURATION, Part, PartFailed, Supervisor
 from mailboat.errors import ConfigurationError
+from mailboat.providers import smtp
 from mailboat.settings import Settings
 
 ANSWER_SECONDS = 2.0
+ECHO_SECONDS = 1.0
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  # how to reach it from here
 
 
@@ -60,16 +62,19 @@ class Plan:
 @click.option("--templates", type=click.Path(), help="Folder with templates.  [default: templates, else samples]")
 @click.option(
     "--smtp",
+    "smtp_url",
     metavar="URL",
     help="Hand mail to this SMTP server: smtp://user:password@host:587.  [default: keep it in the inbox]",
 )
 @click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="Number of workers.")
-def up(data: Path, port: int | None, host: str | None, templates: str | None, smtp: str | None, workers: int) -> None:
+def up(
+    data: Path, port: int | None, host: str | None, templates: str | None, smtp_url: str | None, workers: int
+) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, API, worker, watcher and dashboard.
 
     DATABASE_URL and REDIS_URL name servers of your own to use instead. The last line on stdout is `ready`.
     """
-    flags = {"host": host, "port": port, "smtp_url": smtp, "templates": templates}
+    flags = {"host": host, "port": port, "smtp_url": smtp_url, "templates": templates}
     given = {settings.variable(field): str(value) for field, value in flags.items() if value is not None}
     environment = {**os.environ, **given}
     environment.pop("SERVICE_ROLE", None)
@@ -86,7 +91,9 @@ def say(line: str) -> None:
 
 
 def make_plan(data: Path, chosen: Settings, environment: Mapping[str, str], workers: int) -> Plan:
-    """Raises ConfigurationError for what can be told before the start: a taken port, a missing folder."""
+    """Raises ConfigurationError for what can be told before the start: a taken port, a missing folder, a bad URL."""
+    if chosen.smtp_url:
+        smtp.server_of(chosen.smtp_url, timeout=chosen.smtp_timeout, ca_file=chosen.smtp_ca_file)
     port = claim_port(chosen.host, chosen.port)
     templates = find_templates(data, environment.get("MAILBOAT_TEMPLATES"))
     token = chosen.admin_token or folder.admin_token(data)
@@ -118,7 +125,7 @@ def claim_port(host: str, port: int) -> int:
         with socket.create_server(address[:2], family=family) as server:
             return int(server.getsockname()[1])
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigurationError(
             f"Cannot listen on {host} port {port}: {reason}. Choose another --port or --host."
         ) from None
@@ -173,16 +180,17 @@ class Up:
             folder.remove_sockets(self._plan.data)
 
     def _on_signals(self, supervisor: Supervisor) -> None:
-        """The first signal stops in order, the next one at once."""
-        main, loop = asyncio.current_task(), asyncio.get_running_loop()
+        """The first signal stops in order, one after it at once: not its echo, since `timeout` and `make` send two."""
+        main, loop, impatient = asyncio.current_task(), asyncio.get_running_loop(), asyncio.Event()
         assert main is not None
 
         def stop() -> None:
-            if self._stopping:
-                supervisor.kill()
-            else:
+            if not self._stopping:
                 self._stopping = True
+                loop.call_later(ECHO_SECONDS, impatient.set)
                 main.cancel()
+            elif impatient.is_set():
+                supervisor.kill()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
@@ -197,6 +205,7 @@ class Up:
         await supervisor.start(self._api())
         plan = self._plan
         credentials = await asyncio.to_thread(first.ensure, plan.data, plan.url, plan.admin_token)
+        supervisor.confirm()
         print(f"Send a mail:\n\n{first.curl(credentials, first.example(plan.templates))}\n")
         print(f"Read it: {plan.url}/ui/inbox\n\nready", flush=True)
 

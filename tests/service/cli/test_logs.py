@@ -55,9 +55,15 @@ def test_records_of_a_role_are_told_in_one_line_from_warning_on(record: dict[str
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("Traceback (most recent call last):", "Traceback (most recent call last):"), ("  ", None), ("[1]", "[1]")],
+    [
+        ("Traceback (most recent call last):", None),
+        ('  File "main.py", line 1, in <module>', None),
+        ("OSError: gone", "OSError: gone"),
+        ("", None),
+        ("[1]", "[1]"),
+    ],
 )
-def test_what_is_not_a_record_is_told_as_it_is(text: str, line: str | None) -> None:
+def test_words_are_told_and_of_a_traceback_the_last_line(text: str, line: str | None) -> None:
     assert logs.role(text) == line
 
 

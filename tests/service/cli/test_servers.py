@@ -13,16 +13,16 @@ from redis.asyncio import Redis
 from mailboat.cli import folder, postgres, valkey
 from mailboat.cli.supervisor import Supervisor
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[Supervisor]:
-    (tmp_path / "logs").mkdir()
-    kept = Supervisor(tmp_path / "logs", lambda _line: None)
+async def servers(open_path: Path) -> AsyncIterator[Supervisor]:
+    (open_path / "logs").mkdir()
+    kept = Supervisor(open_path / "logs", lambda _line: None)
     yield kept
     await kept.stop()
-    folder.remove_sockets(tmp_path)
+    folder.remove_sockets(open_path)
 
 
 async def start_postgres(servers: Supervisor, data: Path) -> str:
@@ -47,8 +47,8 @@ async def restart(servers: Supervisor, name: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor, tmp_path: Path) -> None:
-    dsn = await start_postgres(servers, tmp_path)
+async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor, open_path: Path) -> None:
+    dsn = await start_postgres(servers, open_path)
     connection = await asyncpg.connect(dsn)
     await connection.execute("create table kept (word text)")
     await connection.execute("insert into kept values ('ahoy')")
@@ -60,24 +60,26 @@ async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor
     await connection.close()
 
 
-async def test_a_pid_file_left_by_a_killed_postgres_does_not_stop_the_next(servers: Supervisor, tmp_path: Path) -> None:
+async def test_a_pid_file_left_by_a_killed_postgres_does_not_stop_the_next(
+    servers: Supervisor, open_path: Path
+) -> None:
     """The process id in it belongs to somebody else by now: here, to this test."""
-    dsn = await start_postgres(servers, tmp_path)
-    left = (tmp_path / "postgres" / "postmaster.pid").read_text().split("\n")
+    dsn = await start_postgres(servers, open_path)
+    left = (open_path / "postgres" / "postmaster.pid").read_text().split("\n")
     child = servers.children["postgres"]
     await child.stop()
     left[0] = str(os.getpid())
-    (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join(left))
-    again = Supervisor(tmp_path / "logs", lambda _line: None)
+    (open_path / "postgres" / "postmaster.pid").write_text("\n".join(left))
+    again = Supervisor(open_path / "logs", lambda _line: None)
     await again.start(child.part)
     connection = await asyncpg.connect(dsn)
     await connection.close()
     await again.stop()
 
 
-async def test_valkey_keeps_its_data_over_kill_9(servers: Supervisor, tmp_path: Path) -> None:
-    sockets = folder.sockets(tmp_path, None)
-    await servers.start(valkey.part(tmp_path / "valkey", sockets))
+async def test_valkey_keeps_its_data_over_kill_9(servers: Supervisor, open_path: Path) -> None:
+    sockets = folder.sockets(open_path, None)
+    await servers.start(valkey.part(open_path / "valkey", sockets))
     client = Redis.from_url(valkey.url(sockets))
     await client.set("word", "ahoy")
     await client.config_set("appendfsync", "always")
@@ -88,14 +90,14 @@ async def test_valkey_keeps_its_data_over_kill_9(servers: Supervisor, tmp_path: 
 
 
 async def test_valkey_starts_empty_when_its_file_is_damaged_and_the_file_is_kept(
-    servers: Supervisor, tmp_path: Path
+    servers: Supervisor, open_path: Path
 ) -> None:
-    sockets = folder.sockets(tmp_path, None)
-    damaged = tmp_path / "valkey" / valkey.APPEND_ONLY
+    sockets = folder.sockets(open_path, None)
+    damaged = open_path / "valkey" / valkey.APPEND_ONLY
     damaged.mkdir(parents=True)
     (damaged / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
     (damaged / "appendonly.aof.1.incr.aof").write_text("no command\r\n" * 9)
-    await servers.start(valkey.part(tmp_path / "valkey", sockets))
+    await servers.start(valkey.part(open_path / "valkey", sockets))
     client = Redis.from_url(valkey.url(sockets))
     assert await client.dbsize() == 0
     await client.aclose()

@@ -15,7 +15,7 @@ import pytest
 from mailboat.cli import supervisor
 from mailboat.cli.supervisor import Part, PartFailed, Supervisor
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -218,3 +218,12 @@ def test_the_pause_doubles_and_is_capped() -> None:
 )
 def test_an_end_is_told_in_words(code: int, words: str) -> None:
     assert supervisor.describe(code) == words
+
+
+async def test_a_part_that_ended_with_a_fault_is_not_confirmed(parts: Supervisor) -> None:
+    await parts.start(shell("exec sleep 60", name="steady"))
+    parts.confirm()
+    await parts.start(shell("exit 1", name="faulty"))
+    await until(lambda: parts.children["faulty"].faults)
+    with pytest.raises(PartFailed, match="faulty does not keep running"):
+        parts.confirm()
