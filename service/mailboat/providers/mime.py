@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 from mailboat.domain import address
 from mailboat.domain.address import Address
-from mailboat.domain.message import Mail
+from mailboat.domain.message import AttachedFile, Mail
 from mailboat.errors import Rejected
 
 CRLF = b"\r\n"
@@ -262,14 +263,55 @@ def _word(text: str, quoted: list[str], base64: bool) -> str:
 
 
 def _content(mail: Mail, eight_bit: bool) -> Part:
-    """Text, then HTML: the last alternative is the preferred one (RFC 2046 §5.1.4)."""
+    """The words of the mail, and around them its attachments (RFC 2046 §5.1.3)."""
+    inline = [file for file in mail.attachments if file.content_id and mail.html]
+    words = _words(mail, inline, eight_bit)
+    attached = [_file(file, b"attachment") for file in mail.attachments if file not in inline]
+    return _multipart(b"mixed", mail.id, [words, *attached]) if attached else words
+
+
+def _words(mail: Mail, inline: list[AttachedFile], eight_bit: bool) -> Part:
+    """Text, then HTML: the last alternative is the preferred one (RFC 2046 §5.1.4). What the HTML shows by `cid:`
+    goes with it (RFC 2387)."""
     parts = [_leaf(subtype, text, eight_bit) for subtype, text in ((b"plain", mail.text), (b"html", mail.html)) if text]
+    if inline:
+        parts[-1] = _multipart(b"related", mail.id, [parts[-1], *(_file(file, b"inline") for file in inline)])
     match parts:
         case []:
             return _leaf(b"plain", "", eight_bit)
         case [only]:
             return only
     return _multipart(b"alternative", mail.id, parts)
+
+
+def _file(file: AttachedFile, disposition: bytes) -> Part:
+    """A file, byte for byte."""
+    names = ";\r\n ".join(_parameter("filename", file.filename))
+    head = b"Content-Type: %b\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: %b;\r\n %b\r\n" % (
+        file.content_type.encode("ascii"),
+        disposition,
+        names.encode("ascii"),
+    )
+    if file.content_id:
+        head += b"Content-ID: <%b>\r\n" % file.content_id.encode("ascii")
+    return Part(head, _base64(file.body))
+
+
+def _parameter(name: str, value: str) -> list[str]:
+    """A parameter of a MIME header: a quoted string, or RFC 2231 segments with no character split between two."""
+    if _PLAIN.fullmatch(value) and "=?" not in value and len(value) <= LINE - len(name) - 8:
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        return [f'{name}="{quoted}"']
+    segments, segment = [], "utf-8''"
+    for piece in (quote(char, safe="") for char in value):
+        if len(segment) + len(piece) > LINE - len(name) - 8:
+            segments.append(segment)
+            segment = ""
+        segment += piece
+    segments.append(segment)
+    if len(segments) == 1:
+        return [f"{name}*={segment}"]
+    return [f"{name}*{n}*={segment}" for n, segment in enumerate(segments)]
 
 
 def _multipart(subtype: bytes, seed: UUID, parts: list[Part]) -> Part:
