@@ -19,7 +19,7 @@ from mailboat.api.context import Context
 from mailboat.api.routes import admin, messages
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
-from mailboat.delivery.validate import SendRequest
+from mailboat.delivery.validate import BatchRequest, SendRequest
 from mailboat.errors import Problem
 
 
@@ -92,17 +92,19 @@ async def _away(_: Request, error: Exception) -> Response:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        (reference,), components = msgspec.json.schema_components(
-            [SendRequest], ref_template="#/components/schemas/{name}"
+        references, components = msgspec.json.schema_components(
+            [SendRequest, BatchRequest], ref_template="#/components/schemas/{name}"
         )
         document["components"]["schemas"] |= components | {"Problem": PROBLEM}
         document["components"]["schemas"].pop("HTTPValidationError", None)
         document["components"]["schemas"].pop("ValidationError", None)
+        examples = {"/v1/send": EXAMPLE, "/v1/batch": {"mode": "each", "messages": [EXAMPLE]}}
+        for (path, example), reference in zip(examples.items(), references, strict=True):
+            document["paths"][path]["post"]["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": reference, "example": example}},
+            }
         send = document["paths"]["/v1/send"]["post"]
-        send["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": reference, "example": EXAMPLE}},
-        }
         send["parameters"] = [*send.get("parameters", []), IDEMPOTENCY_KEY]
         for path in document["paths"].values():
             for operation in path.values():

@@ -54,6 +54,10 @@ class Front:
             from mailboat.api import send as hot
 
             await hot.handle(await self.ready(), scope, receive, send)
+        elif path == "/v1/batch" and method == "POST":
+            from mailboat.api import batch
+
+            await batch.handle(await self.ready(), scope, receive, send)
         elif path == "/livez" and method in ("GET", "HEAD"):
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         elif path == "/readyz" and method in ("GET", "HEAD"):

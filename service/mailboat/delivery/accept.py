@@ -64,6 +64,7 @@ class Acceptor:
 
     def __init__(self, dsn: str, doorbell: ring.Doorbell) -> None:
         self._stores = [_Store(dsn, doorbell) for _ in range(FLUSHERS)]
+        self._whole, self._whole_turn = _Store(dsn, doorbell), asyncio.Lock()
         self._batcher: Batcher[Draft, Answer] = Batcher([store.flush for store in self._stores], limit=LIMIT)
 
     async def start(self) -> None:
@@ -79,7 +80,19 @@ class Acceptor:
             raise answer
         return answer
 
+    async def accept_each(self, drafts: Sequence[Draft]) -> list[Answer]:
+        """Store a batch, each message for itself: one answer per draft, in order."""
+        if self._batcher.waiting > MOST_WAITING:
+            return [unavailable("too many requests are waiting to be stored")] * len(drafts)
+        return list(await asyncio.gather(*(self._batcher.submit(draft) for draft in drafts)))
+
+    async def accept_all(self, drafts: Sequence[Draft]) -> list[Answer]:
+        """Store a batch in one transaction: if any answer is a Problem, nothing of it was stored."""
+        async with self._whole_turn:
+            return await self._whole.flush_whole(list(drafts))
+
     async def close(self) -> None:
+        await self._whole.close()
         await self._batcher.close()
         await asyncio.gather(*(store.close() for store in self._stores))
 
@@ -117,6 +130,24 @@ class _Store:
         if repeats:
             answers |= await self._known(repeats)
         return [answers[draft.id] for draft in drafts]
+
+    async def flush_whole(self, drafts: list[Draft]) -> list[Answer]:
+        """All of the drafts or none."""
+        ids = [draft.id for draft in drafts]
+        try:
+            connection = await self.connect()
+            transaction = connection.transaction()
+            await transaction.start()
+            answers = await self.flush(drafts)
+            if any(isinstance(answer, Problem) for answer in answers):
+                await transaction.rollback()
+                return answers
+            await transaction.commit()
+        except (*engine.AWAY, asyncpg.PostgresError) as error:
+            uncertain = await self._uncertain(drafts, error)
+            return [uncertain[identifier] for identifier in ids]
+        self._ring([draft for draft in drafts if draft.run_at is None], ids)
+        return answers
 
     async def _store(self, drafts: list[Draft], rounds: int) -> dict[UUID, Answer]:
         columns = list(map(list, zip(*map(msgspec.structs.astuple, drafts), strict=True)))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,28 +18,35 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 0.5  # after a failure of Valkey, stay local for so long
 
-# KEYS: bucket; ARGV: burst, tokens per second, tokens wanted. Answers tokens granted and the level left, as text since
-# Lua's numbers become integers.
+# KEYS: bucket; ARGV: burst, tokens per second, tokens wanted, 1 for all or none. Answers tokens granted and the level
+# left, as text since Lua's numbers become integers.
 TAKE = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local burst, rate, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local kept = redis.call('HMGET', KEYS[1], 'level', 'at')
 local level = math.min(burst, (tonumber(kept[1]) or burst) + math.max(0, now - (tonumber(kept[2]) or now)) * rate)
-local granted = math.min(wanted, math.floor(level))
+local granted = math.min(wanted, math.max(0, math.floor(level)))
+if ARGV[4] == '1' then
+    granted = level >= math.min(wanted, burst) and wanted or 0
+end
 level = level - granted
 redis.call('HSET', KEYS[1], 'level', tostring(level), 'at', string.format('%.6f', now))
-redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - level) / rate * 1000) + 1000)
 return {granted, tostring(level)}
 """
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Who is limited, and how."""
+    """Who is limited, and how. `whole`: tokens that are taken together or not at all, for a batch.
+
+    A batch may be larger than the bucket: it needs a full one then, and leaves a debt that later requests wait for.
+    """
 
     client_id: int
     per_minute: int
     burst: int
+    whole: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -53,13 +62,27 @@ def level_after(level: float, seconds: float, rate: Rate) -> float:
     return min(rate.burst, level + max(0.0, seconds) * rate.per_minute / 60)
 
 
+def granted_of(rate: Rate, level: float, wanted: int) -> int:
+    """How many of the tokens wanted a bucket at this level gives."""
+    if rate.whole:
+        return wanted if level >= min(wanted, rate.burst) else 0
+    return min(wanted, max(0, int(level)))
+
+
 def decisions(rate: Rate, wanted: int, granted: int, level: float) -> list[Decision]:
-    """One decision per token wanted: the first ones are allowed."""
-    wait = max(1, math.ceil((1 - level) * 60 / rate.per_minute)) if level < 1 else 1
-    left = int(level)
+    """One decision per request; `level` is what is left. The first ones are allowed."""
+    left = max(0, int(level))
+    if rate.whole:
+        return [Decision(granted == wanted, left, _wait(rate, level, min(wanted, rate.burst)))]
+    wait = _wait(rate, level, 1)
     return [Decision(True, left + granted - 1 - n) for n in range(granted)] + [Decision(False, left, wait)] * (
         wanted - granted
     )
+
+
+def _wait(rate: Rate, level: float, needed: int) -> int:
+    """Whole seconds until the bucket holds what is needed, at least one."""
+    return max(1, math.ceil((needed - level) * 60 / rate.per_minute))
 
 
 class LocalBuckets:
@@ -72,7 +95,7 @@ class LocalBuckets:
         now = time.monotonic() if now is None else now
         level, at = self._levels.get(rate.client_id, (float(rate.burst), now))
         level = level_after(level, now - at, rate)
-        granted = min(wanted, int(level))
+        granted = granted_of(rate, level, wanted)
         self._levels[rate.client_id] = (level - granted, now)
         return decisions(rate, wanted, granted, level - granted)
 
@@ -89,13 +112,20 @@ class Buckets:
     async def take_many(self, rates: list[Rate]) -> list[Decision]:
         """One decision per rate, in order."""
         wanted: dict[Rate, int] = {}
+        batches = [rate for rate in rates if rate.whole]
         for rate in rates:
-            wanted[rate] = wanted.get(rate, 0) + 1
-        answers = {rate: iter(decided) for rate, decided in (await self._take(wanted)).items()}
+            if not rate.whole:
+                wanted[rate] = wanted.get(rate, 0) + 1
+        answers: dict[Rate, Iterator[Decision]] = {
+            rate: iter(decided) for rate, decided in (await self._take(wanted)).items()
+        }
+        # Batches are few, and two alike must not share an answer.
+        for rate in batches:
+            answers[rate] = chain(answers.get(rate, ()), (await self._take({rate: rate.whole}))[rate])
         return [next(answers[rate]) for rate in rates]
 
     async def _take(self, wanted: dict[Rate, int]) -> dict[Rate, list[Decision]]:
-        if self.redis is not None and time.monotonic() >= self._quiet_until:
+        if wanted and self.redis is not None and time.monotonic() >= self._quiet_until:
             from redis.exceptions import RedisError
 
             try:
@@ -108,7 +138,8 @@ class Buckets:
     async def _shared(self, redis: Redis, wanted: dict[Rate, int]) -> dict[Rate, list[Decision]]:
         pipeline = redis.pipeline(transaction=False)
         for rate, count in wanted.items():
-            pipeline.eval(TAKE, 1, f"mailboat:bucket:{rate.client_id}", rate.burst, rate.per_minute / 60, count)
+            key = f"mailboat:bucket:{rate.client_id}"
+            pipeline.eval(TAKE, 1, key, rate.burst, rate.per_minute / 60, count, int(rate.whole > 0))
         answers = await pipeline.execute()
         return {
             rate: decisions(rate, count, int(granted), float(level))

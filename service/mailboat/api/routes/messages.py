@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from mailboat.api import send
+from mailboat.api import batch, send
 from mailboat.api.app_state import authenticated, context_of
 from mailboat.delivery import query
 from mailboat.delivery.clients import Client
@@ -100,6 +100,30 @@ async def send_message(request: Request, caller: Caller) -> Any:
     context = context_of(request)
     with context.traces.span("POST /v1/send", parent, "server", client=caller.name) as traceparent:
         return await send.accept(context, caller, body, key, traceparent)
+
+
+class Item(BaseModel):
+    """What became of one message of a batch: its id, or the problem that it has."""
+
+    id: UUID | None = None
+    status: Literal["queued", "scheduled"] | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchAccepted(BaseModel):
+    """A batch that was stored; `messages` are in the order of the request."""
+
+    accepted: int
+    refused: int
+    messages: list[Item]
+
+
+@router.post(
+    "/batch", status_code=202, response_model=BatchAccepted, openapi_extra={"x-served-by": "mailboat.api.batch"}
+)
+async def send_batch(request: Request, caller: Caller) -> Any:
+    """Accept up to 1,000 messages: all of them or none (`mode` all), or those that are valid (`mode` each)."""
+    return await batch.accept(context_of(request), caller, await request.body(), request.headers.get("traceparent"))
 
 
 @router.get("/messages", response_model=MessagePage)
