@@ -74,7 +74,7 @@ def test_a_mail_nested_without_end_is_still_opened() -> None:
 
 def test_the_first_words_come_from_the_text_or_else_from_what_the_html_shows() -> None:
     html = b"Content-Type: text/html\r\n\r\n<title>no</title><style>p{}</style><p>Tea &amp;<b> milk</b></p><!-- x"
-    assert mime.opened(html).snippet == "Tea & milk"
+    assert mime.first_words(html) == "Tea & milk"
 
 
 def test_remote_images_are_noticed() -> None:
@@ -92,5 +92,14 @@ def test_remote_images_are_noticed() -> None:
 )
 def test_no_bytes_at_all_make_it_fail(noise: bytes, start: bytes) -> None:
     opened = mime.opened(start + noise)
-    for text in (opened.page, opened.snippet, *opened.named.values()):
+    for text in (opened.page, mime.first_words(start + noise), *opened.named.values()):
         text.encode()
+
+
+@pytest.mark.parametrize("noise", ["<", "<img src ", "<style ", "<!--", "url(", "src=", "src= ", "cid:", "&#", "</"])
+def test_no_html_takes_long_to_look_through(noise: str) -> None:
+    raw = f"Content-Type: text/html\r\n\r\n{noise * 200_000}".encode()  # quadratic: minutes
+    opened = mime.opened(raw)
+    assert not opened.remote
+    assert len(mime.first_words(raw)) <= 160
+    assert len(opened.page) == len(noise) * 200_000

@@ -60,7 +60,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def snippet(self) -> str:
-        return mime.opened(self.head).snippet
+        return mime.first_words(self.head)
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -24,9 +24,9 @@ import msgspec
 BROKEN = (ArithmeticError, AttributeError, LookupError, MessageError, RecursionError, TypeError, ValueError)
 
 _CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
-_REMOTE = re.compile(r"""<img[^>]+src\s*=\s*["']?\s*(?:https?:)?//|url\(\s*["']?\s*(?:https?:)?//""", re.IGNORECASE)
+_REMOTE = re.compile(r"""(?:\bsrc\s*=\s*|\burl\()["']?(?:https?:)?//""", re.IGNORECASE)
 _UNSEEN = re.compile(
-    r"<(head|style|script|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE
+    r"<(head|style|script|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -81,12 +81,6 @@ class Opened(msgspec.Struct, frozen=True, dict=True):
 
         return _CID.sub(inline, self.html or "")
 
-    @property
-    def snippet(self) -> str:
-        """The first words, from the text or else from the HTML."""
-        words = self.text or unescape(_UNSEEN.sub(" ", self.html or ""))
-        return " ".join(words[:2000].split())[:160]
-
 
 def opened(raw: bytes) -> Opened:
     """The mail in these bytes, which may be cut short or malformed."""
@@ -96,7 +90,25 @@ def opened(raw: bytes) -> Opened:
         return _read(BytesParser(policy=policy.compat32).parsebytes(raw), len(raw))
 
 
+def first_words(raw: bytes) -> str:
+    """The beginning of the text, or else of what the HTML shows; quick, since it leaves the headers alone."""
+    try:
+        bodies, _ = _sorted(BytesParser(policy=policy.compat32).parsebytes(raw))
+    except BROKEN:
+        return ""
+    html = bodies.get("text/html", "")[:100_000]
+    words = bodies.get("text/plain") or unescape(_UNSEEN.sub(" ", html))
+    return " ".join(words[:2000].split())[:160]
+
+
 def _read(message: Message[Any, Any], size: int) -> Opened:
+    bodies, parts = _sorted(message)
+    headers = tuple((name, _clean(_decoded(value))) for name, value in message.items())
+    return Opened(headers, bodies.get("text/html"), bodies.get("text/plain"), tuple(parts), size)
+
+
+def _sorted(message: Message[Any, Any]) -> tuple[dict[str, str], list[Part]]:
+    """The first text and the first HTML by their type, and everything else as files."""
     bodies: dict[str, str] = {}
     parts: list[Part] = []
     for leaf in _leaves(message):
@@ -105,8 +117,7 @@ def _read(message: Message[Any, Any], size: int) -> Opened:
             bodies[kind] = _text(leaf)
         else:
             parts.append(_part(leaf, len(parts) + 1))
-    headers = tuple((name, _clean(_decoded(value))) for name, value in message.items())
-    return Opened(headers, bodies.get("text/html"), bodies.get("text/plain"), tuple(parts), size)
+    return bodies, parts
 
 
 def _leaves(message: Message[Any, Any]) -> Iterator[Message[Any, Any]]:
