@@ -38,11 +38,11 @@ class Context:
         self.settings, self.pool = settings, pool
         self.traces = Traces("api")
         self.redis: Redis | None = None
-        self._doorbell, self._buckets = Doorbell(), Buckets()
+        self.doorbell, self._buckets = Doorbell(), Buckets()
         self.authenticator = Authenticator(pool)
         self.catalog = Catalog(Folder(settings.templates), pool)
         self.attachments = attach.Store(pool)
-        self.acceptor = Acceptor(settings.database_url, self._doorbell)
+        self.acceptor = Acceptor(settings.database_url, self.doorbell)
         self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
         self._follower = asyncio.create_task(self._follow())
 
@@ -65,7 +65,7 @@ class Context:
 
     def attach(self, redis: Redis) -> None:
         """Ring and count in Valkey from now on; until then buckets are local and the reconciler finds the mail."""
-        self.redis = self._doorbell.redis = self._buckets.redis = redis
+        self.redis = self.doorbell.redis = self._buckets.redis = redis
 
     async def _follow(self) -> None:
         def connected(yes: bool) -> None:

@@ -24,6 +24,7 @@ CODES = {
     "already_exists": (409, "Another one has this name."),
     "idempotency_key_reused": (409, "The Idempotency-Key was used with another body."),
     "not_cancellable": (409, "The message is no longer waiting for its time."),
+    "wrong_state": (409, "The message is not where this act would apply."),
     "body_too_large": (413, "The body is larger than the server reads."),
     "missing_field": (422, "A required field is missing."),
     "unknown_field": (422, "The body has a field that does not exist."),

@@ -108,10 +108,10 @@ CLAIM = """
 with mine as (
     update queue set state = 2, owner = $2, attempts = attempts + 1, updated_at = now()
     where id in (select id from queue where id = any($1::uuid[]) and state = 1 for update skip locked)
-    returning id, client_id, lane, attempts
+    returning id, client_id, lane, attempts, forgiven
 )
-select mine.id, mine.client_id, mine.lane, mine.attempts, m.created_at, m.template, m.revision, m.locale, m.envelope,
-       m.data, m.content, m.headers, m.tags, m.attachments, m.traceparent
+select mine.id, mine.client_id, mine.lane, mine.attempts, mine.forgiven, m.created_at, m.template, m.revision, m.locale,
+       m.envelope, m.data, m.content, m.headers, m.tags, m.attachments, m.traceparent
 from mine join messages m on m.id = mine.id
 """
 
@@ -191,10 +191,12 @@ WAITING = "select id, lane from queue where state = 1 order by lane, run_at limi
 # $1: attempts in all. A client that wants uncertain mail held gets it held: the mail may have been on its way out.
 _TAKE_OVER = """
 with gone as (
-    select id, client_id, attempts from queue where state = 2 and {condition} limit 500 for update skip locked
+    select id, client_id, attempts, forgiven from queue where state = 2 and {condition} limit 500 for update skip locked
 ), fate as (
     select gone.id, gone.attempts,
-        case when c.on_uncertain = 'hold' then 7 when gone.attempts >= $1 then 5 else 1 end as state
+        case when c.on_uncertain = 'hold' then 7
+             when gone.attempts - gone.forgiven >= coalesce(c.retry_attempts, $1) then 5
+             else 1 end as state
     from gone left join clients c on c.id = gone.client_id
 ), moved as (
     update queue q set state = fate.state, owner = null, updated_at = now(),
@@ -220,6 +222,18 @@ TAKE_OVER_NAMESAKES = _TAKE_OVER.format(condition="owner in (select id from work
 TAKE_OVER_LOST = _TAKE_OVER.format(
     condition="owner = $2 and updated_at < now() - interval '3 seconds' and id <> all($3::uuid[])"
 )
+
+# Again, as if new: attempts so far are forgiven. $1: ids, $2: states that may be replayed.
+REPLAY = """
+update queue set state = 1, forgiven = attempts, run_at = now(), error = null, updated_at = now()
+where id in (select id from queue where id = any($1::uuid[]) and state = any($2::smallint[]) for update skip locked)
+returning id, lane
+"""
+# A person decided that held mail is not to be sent again.
+GIVE_UP = """
+update queue set state = 4, error = 'given up by a person: ' || coalesce(error, ''), updated_at = now()
+where id = $1 and state = 7 returning id
+"""
 
 FORGET_WORKERS = """
 delete from workers w where heartbeat_at < now() - $1 * interval '1 second'

@@ -60,6 +60,9 @@ class Client(SQLModel, table=True):
     rate_per_minute: int = Field(default=600, sa_column_kwargs={"server_default": text("600")})
     rate_burst: int = Field(default=100, sa_column_kwargs={"server_default": text("100")})
     quota_monthly: int | None = Field(default=None, sa_type=BigInteger)
+    retry_attempts: int | None = Field(default=None, sa_type=SmallInteger)
+    retry_base_seconds: float | None = Field(default=None, sa_type=REAL)
+    retry_cap_seconds: float | None = Field(default=None, sa_type=REAL)
     created_at: datetime | None = Field(default=None, sa_column=_moment())
     updated_at: datetime | None = Field(default=None, sa_column=_moment())
 
@@ -133,7 +136,10 @@ class StoredAttachment(SQLModel, table=True):
 
 
 class Queued(SQLModel, table=True):
-    """Where each message is on its road: narrow, and updated at every step. `state` and `lane`: see `states`."""
+    """Where each message is on its road: narrow, and updated at every step. `state` and `lane`: see `states`.
+
+    `attempts` counts for ever; those made before a replay are `forgiven`.
+    """
 
     __tablename__ = "queue"
     __table_args__ = (
@@ -155,6 +161,7 @@ class Queued(SQLModel, table=True):
     lane: int = Field(sa_column=_small())
     state: int = Field(sa_column=_small())
     attempts: int = Field(default=0, sa_column=_small(0))
+    forgiven: int = Field(default=0, sa_column=_small(0))
     run_at: datetime | None = Field(default=None, sa_column=_moment())
     owner: int | None = None
     provider: str | None = Field(default=None, sa_column=_text(nullable=True))

@@ -18,6 +18,9 @@ from mailboat.errors import Problem
 
 ROUNDS = 10  # bcrypt: 60 ms a check. The secret has 256 bits of its own, so this only slows the owner down
 LANES = {lane.word: lane for lane in Lane}
+SHOWN = ("namespace", "name", "suspended", "senders", "templates", "route", "on_uncertain", "rate_per_minute",
+         "rate_burst", "quota_monthly", "retry_attempts", "retry_base_seconds", "retry_cap_seconds", "created_at",
+         "updated_at")  # fmt: skip
 
 
 class Administration:
@@ -155,9 +158,7 @@ def _new_key(client: Client, expires_in: float | None) -> tuple[ClientKey, str]:
 
 
 def _shown(client: Client, accepted: int) -> dict[str, Any]:
-    names = ("namespace", "name", "suspended", "senders", "templates", "route", "on_uncertain", "rate_per_minute",
-             "rate_burst", "quota_monthly", "created_at", "updated_at")  # fmt: skip
-    shown = {name: getattr(client, name) for name in names}
+    shown = {name: getattr(client, name) for name in SHOWN}
     return shown | {"lane": Lane(client.lane).word, "accepted_this_month": accepted}
 
 

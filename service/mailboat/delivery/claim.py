@@ -72,6 +72,7 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         client_id=row["client_id"],
         lane=row["lane"],
         attempt=row["attempts"],
+        forgiven=row["forgiven"],
         accepted_at=row["created_at"],
         template=row["template"],
         revision=row["revision"],

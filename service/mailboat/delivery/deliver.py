@@ -57,9 +57,9 @@ class Deliverer:
     ) -> None:
         self._pool, self._claimer, self._booker = pool, claimer, booker
         self._catalog, self._renderer, self._providers = catalog, renderer, providers
-        self._default_route, self._retries, self._traces = tuple(default_route), retries, traces
+        self._default_route, self._traces = tuple(default_route), traces
         self._may_send = may_send
-        self._policies = Policies(pool)
+        self._policies = Policies(pool, retries)
         self._attachments = attach.Store(pool)
         self._turns = {name: asyncio.Semaphore(provider.concurrency) for name, provider in providers.items()}
         self.holding: set[UUID] = set()
@@ -168,15 +168,20 @@ class Deliverer:
         except ProviderError as error:
             return name, None, self._of_error(error, message, policy, settled)
         emails = [address.email for address in recipients]
-        return name, receipt, verdict.of_receipt(receipt, emails, message.attempt, self._retries)
+        return name, receipt, verdict.of_receipt(receipt, emails, _try(message), policy.retries)
 
     def _of_error(
         self, error: ProviderError | RenderUnavailable, message: Claimed, policy: ClientPolicy, settled: dict[str, Fate]
     ) -> Verdict:
         some_sent = any(fate.status == "sent" for fate in settled.values())
         return verdict.of_error(
-            error, message.attempt, self._retries, hold_uncertain=policy.hold_uncertain, some_sent=some_sent
+            error, _try(message), policy.retries, hold_uncertain=policy.hold_uncertain, some_sent=some_sent
         )
+
+
+def _try(message: Claimed) -> int:
+    """Which try this is since the message was accepted or replayed, from 1."""
+    return message.attempt - message.forgiven
 
 
 def _raw(message: Claimed) -> Rendered | None:

@@ -7,15 +7,21 @@ import time
 import asyncpg
 import msgspec
 
+from mailboat.domain import retry
+
 SECONDS = 2.0  # how stale a policy may be
 
-_LOAD = "select id, namespace, name, route, on_uncertain from clients where id = any($1::integer[])"
+_LOAD = """
+select id, namespace, name, route, on_uncertain, retry_attempts, retry_base_seconds, retry_cap_seconds
+from clients where id = any($1::integer[])
+"""
 
 
 class ClientPolicy(msgspec.Struct, frozen=True):
-    """Name, route (provider names, the first one first; empty: the default) and what to do with uncertain sends."""
+    """A client's name, its retries, its route (the first provider first; empty: the default) and uncertain sends."""
 
     name: str
+    retries: retry.Policy
     route: tuple[str, ...] = ()
     hold_uncertain: bool = False
 
@@ -23,8 +29,8 @@ class ClientPolicy(msgspec.Struct, frozen=True):
 class Policies:
     """Loads policies in batches and keeps them for a moment."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: asyncpg.Pool, retries: retry.Policy) -> None:
+        self._pool, self._retries = pool, retries
         self._kept: dict[int, tuple[float, ClientPolicy]] = {}
 
     async def of(self, client_ids: set[int]) -> dict[int, ClientPolicy]:
@@ -33,11 +39,15 @@ class Policies:
         stale = [i for i in client_ids if i not in self._kept or now - self._kept[i][0] > SECONDS]
         if stale:
             found = {row["id"]: row for row in await self._pool.fetch(_LOAD, stale)}
-            self._kept |= {i: (now, _policy(found.get(i))) for i in stale}
+            self._kept |= {i: (now, _policy(found.get(i), self._retries)) for i in stale}
         return {i: self._kept[i][1] for i in client_ids}
 
 
-def _policy(row: asyncpg.Record | None) -> ClientPolicy:
+def _policy(row: asyncpg.Record | None, default: retry.Policy) -> ClientPolicy:
     if row is None:
-        return ClientPolicy("")
-    return ClientPolicy(row["name"], tuple(row["route"]), row["on_uncertain"] == "hold")
+        return ClientPolicy("", default)
+    given = (row["retry_attempts"], row["retry_base_seconds"], row["retry_cap_seconds"])
+    retries = retry.Policy(
+        *(own or common for own, common in zip(given, msgspec.structs.astuple(default), strict=True))
+    )
+    return ClientPolicy(row["name"], retries, tuple(row["route"]), row["on_uncertain"] == "hold")

@@ -22,7 +22,10 @@ _COLUMNS = """
 m.id, m.client_id, m.created_at, m.template, m.revision, m.locale, m.envelope, m.content, m.tags, m.metadata,
 m.traceparent, q.state, q.lane, q.attempts, q.run_at, q.provider, q.provider_message_id, q.error, q.updated_at
 """
-_ONE = f"select {_COLUMNS} from messages m join queue q on q.id = m.id where m.id = $1 and m.client_id = $2"
+_ONE = f"""
+select {_COLUMNS} from messages m join queue q on q.id = m.id
+where m.id = $1 and m.client_id = coalesce($2, m.client_id)
+"""
 _ATTEMPTS = """
 select number, provider, outcome, detail, recipients, started_at, seconds from attempts
 where message_id = $1 order by number
@@ -41,8 +44,8 @@ class Filter(msgspec.Struct, frozen=True):
     until: datetime | None = None
 
 
-async def message(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> dict[str, Any] | None:
-    """One message of this client with its recipients and attempts, or None."""
+async def message(pool: asyncpg.Pool, client_id: int | None, message_id: UUID) -> dict[str, Any] | None:
+    """One message of this client (None: of anybody) with its recipients and attempts, or None."""
     row = await pool.fetchrow(_ONE, message_id, client_id)
     if row is None:
         return None
@@ -63,8 +66,8 @@ async def page(pool: asyncpg.Pool, client_id: int, wanted: Filter, *, limit: int
         f"where {' and '.join(conditions)} order by m.id desc limit {limit + 1}",
         *values,
     )
-    items = [_summary(row) | {"to": [a.email for _, a in _envelope(row).recipients]} for row in rows[:limit]]
-    return {"items": items, "next": _cursor(rows[limit - 1]["id"]) if len(rows) > limit else None}
+    items = [_summary(row) | {"to": [a.email for _, a in envelope_of(row).recipients]} for row in rows[:limit]]
+    return {"items": items, "next": cursor_of(rows[limit - 1]["id"]) if len(rows) > limit else None}
 
 
 async def cancel(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> bool:
@@ -88,7 +91,7 @@ def _conditions(client_id: int, wanted: Filter, cursor: str | None) -> tuple[lis
         conditions.append(condition.format(f"${len(values)}"))
 
     if cursor is not None:
-        where("m.id < {}", _id_of(cursor))
+        where("m.id < {}", id_of(cursor))
     if wanted.since is not None:
         where("m.id >= {}", identifier.floor(wanted.since))
     if wanted.until is not None:
@@ -110,18 +113,21 @@ def _like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _cursor(message_id: UUID) -> str:
+def cursor_of(message_id: UUID) -> str:
+    """The cursor of a page that ends with this message."""
     return base64.urlsafe_b64encode(message_id.bytes).rstrip(b"=").decode()
 
 
-def _id_of(cursor: str) -> UUID:
+def id_of(cursor: str) -> UUID:
+    """The message that a cursor stands for. Raises Problem 400."""
     try:
         return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
     except ValueError:
         raise Problem(400, "invalid_cursor", "The cursor is not one that a page gave.", field="cursor") from None
 
 
-def _envelope(row: asyncpg.Record) -> Envelope:
+def envelope_of(row: asyncpg.Record) -> Envelope:
+    """The envelope in a row of `messages`."""
     return msgspec.json.decode(row["envelope"], type=Envelope)
 
 
@@ -132,7 +138,7 @@ def _summary(row: asyncpg.Record) -> dict[str, Any]:
         "template": row["template"],
         "revision": row["revision"],
         "lane": ("high", "normal", "bulk")[row["lane"]],
-        "from": str(_envelope(row).sender),
+        "from": str(envelope_of(row).sender),
         "created_at": row["created_at"],
         "send_at": row["run_at"] if row["state"] == State.SCHEDULED else None,
         "attempt_count": row["attempts"],
@@ -153,7 +159,7 @@ def _recipients(row: asyncpg.Record, attempts: list[asyncpg.Record]) -> list[dic
         if attempt["recipients"]:
             own |= msgspec.json.decode(attempt["recipients"])
     answer = []
-    for kind, address in _envelope(row).recipients:
+    for kind, address in envelope_of(row).recipients:
         fate = own.get(address.email, {})
         waits = fate.get("status") == "deferred"
         answer.append(

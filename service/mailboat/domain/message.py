@@ -104,13 +104,14 @@ class Receipt(msgspec.Struct, frozen=True):
 class Claimed(msgspec.Struct, frozen=True):
     """A message that this worker owns now: its queue row and the message itself, as JSON where it was JSON.
 
-    `attempt` counts from 1 and includes this one.
+    `attempt` counts from 1 and includes this one; those before a replay are `forgiven`.
     """
 
     id: UUID
     client_id: int
     lane: int
     attempt: int
+    forgiven: int
     accepted_at: datetime
     template: str | None
     revision: str | None

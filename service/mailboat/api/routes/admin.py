@@ -18,6 +18,7 @@ router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(admini
 
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as Kubernetes names
 Label = Annotated[str, Field(pattern=LABEL, max_length=63)]
+NULLABLE = ("quota_monthly", "retry_attempts", "retry_base_seconds", "retry_cap_seconds")
 Provider = Annotated[str, Field(pattern=LABEL, max_length=63)]
 
 
@@ -34,6 +35,9 @@ class ClientChange(BaseModel):
     rate_per_minute: int | None = Field(None, ge=1, le=100_000_000)
     rate_burst: int | None = Field(None, ge=1, le=10_000_000)
     quota_monthly: int | None = Field(None, ge=0, le=10**15)
+    retry_attempts: int | None = Field(None, ge=1, le=1000)
+    retry_base_seconds: float | None = Field(None, gt=0, le=86400)
+    retry_cap_seconds: float | None = Field(None, gt=0, le=7 * 86400)
 
     @field_validator("senders")
     @classmethod
@@ -56,11 +60,9 @@ class ClientChange(BaseModel):
         return value
 
     def values(self) -> dict[str, Any]:
-        """The fields that were given; null means something only for the quota."""
+        """The fields that were given; null means something only where a client may go without."""
         given = self.model_dump(include=self.model_fields_set)
-        return {
-            k: v for k, v in given.items() if k in ClientChange.model_fields and (v is not None or k == "quota_monthly")
-        }
+        return {k: v for k, v in given.items() if k in ClientChange.model_fields and (v is not None or k in NULLABLE)}
 
 
 class NewClient(ClientChange):
@@ -84,6 +86,9 @@ class ClientShown(BaseModel):
     rate_per_minute: int
     rate_burst: int
     quota_monthly: int | None
+    retry_attempts: int | None
+    retry_base_seconds: float | None
+    retry_cap_seconds: float | None
     accepted_this_month: int
     created_at: datetime
     updated_at: datetime

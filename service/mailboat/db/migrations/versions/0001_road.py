@@ -19,6 +19,9 @@ create table clients (
     rate_per_minute integer not null default 600,
     rate_burst integer not null default 100,
     quota_monthly bigint,
+    retry_attempts smallint,
+    retry_base_seconds real,
+    retry_cap_seconds real,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     unique (namespace, name)
@@ -81,6 +84,7 @@ create table queue (
     lane smallint not null,
     state smallint not null,
     attempts smallint not null default 0,
+    forgiven smallint not null default 0,
     run_at timestamptz not null default now(),
     owner integer,
     provider text,
