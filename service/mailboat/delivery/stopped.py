@@ -1,0 +1,134 @@
+"""Messages that stopped before they arrived: dead letters, failed ones, and held mail that a person decides about."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from mailboat.db import statements
+from mailboat.db.states import State
+from mailboat.delivery import query, ring
+
+AT_ONCE = 1000  # messages per replay
+REPLAYABLE = (State.DEAD, State.FAILED)
+
+_FROM = "from queue q join messages m on m.id = q.id join clients c on c.id = q.client_id"
+_COLUMNS = """
+q.id, q.state, q.lane, q.attempts, q.provider, q.error, q.updated_at, c.namespace, c.name as client, m.created_at,
+m.template, m.envelope
+"""
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which stopped messages; None narrows nothing. `error` is a part of the last error's text."""
+
+    states: tuple[State, ...] = (State.DEAD,)
+    client: str | None = None
+    template: str | None = None
+    provider: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def page(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None) -> dict[str, Any]:
+    """`{"items": […], "next": cursor or None, "total": n}`, the newest first. Raises Problem for a foreign cursor."""
+    total = await pool.fetchval(f"select count(*) {_FROM} where {_where(wanted)[0]}", *_where(wanted)[1])
+    condition, values = _where(wanted)
+    if cursor is not None:
+        values.append(query.id_of(cursor))
+        condition += f" and q.id < ${len(values)}"
+    rows = await pool.fetch(
+        f"select {_COLUMNS} {_FROM} where {condition} order by q.id desc limit {limit + 1}", *values
+    )
+    items = [_shown(row) for row in rows[:limit]]
+    return {
+        "items": items,
+        "next": query.cursor_of(rows[limit - 1]["id"]) if len(rows) > limit else None,
+        "total": total,
+    }
+
+
+async def reasons(pool: asyncpg.Pool, wanted: Filter) -> list[dict[str, Any]]:
+    """Why they stopped: each last error with its count, the commonest first."""
+    condition, values = _where(wanted)
+    rows = await pool.fetch(
+        f"select coalesce(q.error, '') as error, count(*) as messages, max(q.updated_at) as latest {_FROM} "
+        f"where {condition} group by 1 order by 2 desc limit 100",
+        *values,
+    )
+    return [dict(row) for row in rows]
+
+
+async def replay(pool: asyncpg.Pool, doorbell: ring.Doorbell, wanted: Filter) -> dict[str, int]:
+    """Queue up to AT_ONCE of them again, the oldest first: `{"replayed": n, "remaining": m}`; ask again until none."""
+    condition, values = _where(wanted)
+    ids = await pool.fetch(f"select q.id {_FROM} where {condition} order by q.id limit {AT_ONCE}", *values)
+    replayed = await _requeue(pool, doorbell, [row["id"] for row in ids], wanted.states)
+    remaining = await pool.fetchval(f"select count(*) {_FROM} where {condition}", *values)
+    return {"replayed": replayed, "remaining": remaining}
+
+
+async def replay_one(pool: asyncpg.Pool, doorbell: ring.Doorbell, message_id: UUID) -> bool:
+    """Queue one dead or failed message again. True when it was."""
+    return await _requeue(pool, doorbell, [message_id], REPLAYABLE) == 1
+
+
+async def release(pool: asyncpg.Pool, doorbell: ring.Doorbell, message_id: UUID) -> bool:
+    """Send held mail again, though it may have arrived. True when it was held."""
+    return await _requeue(pool, doorbell, [message_id], (State.HELD,)) == 1
+
+
+async def give_up(pool: asyncpg.Pool, message_id: UUID) -> bool:
+    """Held mail is not sent again: it is failed. True when it was held."""
+    return await pool.fetchval(statements.GIVE_UP, message_id) is not None
+
+
+async def _requeue(pool: asyncpg.Pool, doorbell: ring.Doorbell, ids: list[UUID], states: tuple[State, ...]) -> int:
+    rows = await pool.fetch(statements.REPLAY, ids, list(states))
+    if rows:
+        await doorbell.ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
+    return len(rows)
+
+
+def _where(wanted: Filter) -> tuple[str, list[Any]]:
+    # The states stand in the text, so that the partial index over stopped messages serves.
+    conditions = [f"q.state in ({', '.join(str(int(state)) for state in wanted.states)})"]
+    values: list[Any] = []
+    for column, value in (
+        ("c.namespace || '/' || c.name = {}", _full_name(wanted.client)),
+        ("m.template = {}", wanted.template),
+        ("q.provider = {}", wanted.provider),
+        ("position(lower({}) in lower(q.error)) > 0", wanted.error),
+        ("q.updated_at >= {}", wanted.since),
+        ("q.updated_at < {}", wanted.until),
+    ):
+        if value is not None:
+            values.append(value)
+            conditions.append(column.format(f"${len(values)}"))
+    return " and ".join(conditions), values
+
+
+def _full_name(client: str | None) -> str | None:
+    return client if client is None or "/" in client else f"default/{client}"
+
+
+def _shown(row: asyncpg.Record) -> dict[str, Any]:
+    envelope = query.envelope_of(row)
+    return {
+        "id": row["id"],
+        "status": State(row["state"]).word,
+        "client": f"{row['namespace']}/{row['client']}",
+        "template": row["template"],
+        "to": [address.email for _, address in envelope.recipients],
+        "lane": ("high", "normal", "bulk")[row["lane"]],
+        "attempt_count": row["attempts"],
+        "provider": row["provider"],
+        "error": row["error"],
+        "created_at": row["created_at"],
+        "stopped_at": row["updated_at"],
+    }
