@@ -27,6 +27,7 @@ from mailboat.settings import Settings
 PATIENCE = 10.0  # seconds that a page may take before Postgres counts as away
 GATHER = 0.15  # seconds in which news are gathered into one event
 KEEPALIVE = 15.0  # seconds between comments on a silent stream
+WITHOUT_POSTGRES = ("/ui/static/", "/ui/inbox/stream")  # their success says nothing about Postgres
 PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
 
 
@@ -96,11 +97,14 @@ class Dashboard:
             return self._pages("refused.html", 403, reason=reason)
         try:
             async with asyncio.timeout(PATIENCE):
-                return await handler(request)
+                answer = await handler(request)
         except Unknown:
             return self._pages("unknown.html", 404)
         except engine.AWAY as error:
             return self._away(request, error)
+        if not request.url.path.startswith(WITHOUT_POSTGRES):
+            self._away_since = None
+        return answer
 
     def _away(self, request: Request, error: BaseException) -> Response:
         self._away_since = self._away_since or datetime.now(UTC)
@@ -128,7 +132,6 @@ class Dashboard:
     async def health(self) -> Response:
         """Asked by the page that says that Postgres is away: makes it load again once it is not."""
         await self._pool.fetchval("select 1")
-        self._away_since = None
         return Response(status_code=204, headers={**pages.HEADERS, "HX-Refresh": "true"})
 
     # ── First steps ──────────────────────────────────────────────────────────────────────────────────────────────────
