@@ -63,18 +63,22 @@ async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor
 async def test_a_pid_file_left_by_a_killed_postgres_does_not_stop_the_next(
     servers: Supervisor, open_path: Path
 ) -> None:
-    """The process id in it belongs to somebody else by now: here, to this test."""
+    """The process id in it belongs to another process of the same user by now."""
     dsn = await start_postgres(servers, open_path)
     left = (open_path / "postgres" / "postmaster.pid").read_text().split("\n")
     child = servers.children["postgres"]
     await child.stop()
-    left[0] = str(os.getpid())
-    (open_path / "postgres" / "postmaster.pid").write_text("\n".join(left))
+    user, _ = child.part.owner or (None, None)
+    other = await asyncio.create_subprocess_exec("sleep", "600", user=user)
+    (open_path / "postgres" / "postmaster.pid").write_text("\n".join([str(other.pid), *left[1:]]))
     again = Supervisor(open_path / "logs", lambda _line: None)
-    await again.start(child.part)
-    connection = await asyncpg.connect(dsn)
-    await connection.close()
-    await again.stop()
+    try:
+        await again.start(child.part)
+        await (await asyncpg.connect(dsn)).close()
+    finally:
+        await again.stop()
+        other.kill()
+        await other.wait()
 
 
 async def test_valkey_keeps_its_data_over_kill_9(servers: Supervisor, open_path: Path) -> None:

@@ -130,7 +130,7 @@ async def test_a_part_that_does_not_stop_in_time_is_killed_with_all_it_started(
     parts: Supervisor, tmp_path: Path
 ) -> None:
     grandchild = tmp_path / "grandchild"
-    script = f"trap '' TERM; sleep 60 & echo $! > {grandchild}.new; mv {grandchild}.new {grandchild}; wait; wait"
+    script = f"trap '' TERM; sleep 600 & echo $! > {grandchild}.new; mv {grandchild}.new {grandchild}; wait; wait"
     await parts.start(shell(script, stop_seconds=0.2))
     await until(grandchild.exists)
     pid = int(grandchild.read_text())
