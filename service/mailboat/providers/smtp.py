@@ -54,7 +54,7 @@ class Smtp:
         try:
             while progress.open:
                 dialogue = await session.deliver(request, progress.open)
-                if session.delivered > 1 and progress.may_reconnect(dialogue):
+                if session.delivered > 1 and _cut_off(dialogue):
                     session = await self._pool.replace(session)
                 else:
                     progress.book(dialogue)
@@ -81,20 +81,6 @@ class _Progress:
         self._request = request
         self._refused: dict[bytes, Refusal] = {}
         self._detail = ""  # of the last acceptance
-        self._reconnected = False
-
-    def may_reconnect(self, dialogue: Dialogue) -> bool:
-        """Once: when a kept-open connection turned out to be dead or used up before it took the mail.
-
-        Servers close idle connections, and some take so many mails on each.
-        """
-        if dialogue.final is not None:
-            cut_off = dialogue.final.code == 421
-        else:
-            cut_off = dialogue.lost is not None and not dialogue.handed_over
-        again = cut_off and not self._reconnected
-        self._reconnected |= again
-        return again
 
     def book(self, dialogue: Dialogue) -> None:
         """Read one transaction. Raises the error that stands for every recipient still open.
@@ -134,6 +120,17 @@ class _Progress:
         return Receipt(
             self._detail, refused={name: refusal for one, refusal in self._refused.items() for name in names[one]}
         )
+
+
+def _cut_off(dialogue: Dialogue) -> bool:
+    """Whether a connection ended without having taken the mail.
+
+    A used one may: servers close idle connections, and some take so many mails on each. A new one is worth a try
+    then, and ends the matter, since its first transaction has no such excuse.
+    """
+    if dialogue.final is not None:
+        return dialogue.final.code == 421
+    return dialogue.lost is not None and not dialogue.handed_over
 
 
 def _accepted(dialogue: Dialogue) -> Reply:

@@ -62,6 +62,7 @@ class TestContent:
     @RELAXED
     @given(html=LINES.filter(bool), text=LINES.filter(bool))
     @example(html="a" * 5000, text="ä" * 700)
+    @example(html="b", text="é" + "x" * 300)
     @example(html="<p>.\n..\n.\n", text=".\n.\r\n\r\n.")
     @example(html="x\r", text="\r\r\n\n\r")
     @example(html="\x00\x07", text="tab\t\nblank \n" + "é " * 40 + "\n" + "x" * 74 + " \né\n" + "x" * 73 + "é \n")

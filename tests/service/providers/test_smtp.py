@@ -273,8 +273,9 @@ class TestRefusals:
 
 
 class TestLimits:
-    async def test_recipients_over_a_servers_limit_get_transactions_of_their_own(self, mail_of, provider_at):
-        limit = {"RCPT": lambda c: b"452 4.5.3 too many recipients" if c.rcpts > 10 else b"250 ok"}
+    @pytest.mark.parametrize("reply", [b"452 too many", b"452 4.5.3 too many", b"550 5.5.3 too many"])
+    async def test_recipients_over_a_servers_limit_get_transactions_of_their_own(self, mail_of, provider_at, reply):
+        limit = {"RCPT": lambda c: reply if c.rcpts > 10 else b"250 ok"}
         async with Scripted(limit) as server:
             receipt = await send(provider_at(server.port), mail_of(to=MANY))
         assert receipt.refused == {}
@@ -415,6 +416,27 @@ class TestLostConnections:
                 await send(provider_at(server.port, timeout=1), mail_of())
         assert not server.mails
 
+    async def test_a_line_without_an_end_is_cut_short(self, mail_of, provider_at):
+        def endless(connection):
+            connection.writer.write(b"250 " + b"x" * 20_000)
+            return SILENCE
+
+        async with Scripted({"MAIL": endless}) as server:
+            with pytest.raises(Unavailable, match="does not end"):
+                await send(provider_at(server.port), mail_of())
+
+    @pytest.mark.parametrize("extensions", [MODERN, ()], ids=["pipelined", "step by step"])
+    async def test_an_answer_nobody_asked_for_is_never_taken_for_that_to_the_next_mail(
+        self, mail_of, provider_at, extensions
+    ):
+        async with Scripted({"BODY": b"250 kept\r\n250 and more"}, extensions) as server:
+            provider = provider_at(server.port, connections=1)
+            await send(provider, mail_of(number=1))
+            del server.answers["BODY"]
+            await send(provider, mail_of(number=2))
+        assert len(server.connections) == 2
+        assert len(server.mails) == 2
+
     async def test_a_greeting_that_refuses_us_is_not_the_mails_fault(self, mail_of, provider_at):
         async with Scripted({"GREETING": b"554 5.7.1 you are blocked"}) as server:
             with pytest.raises(Misconfigured, match="you are blocked"):
@@ -445,14 +467,14 @@ class TestPool:
     async def test_a_cancelled_send_costs_its_connection_and_no_place(self, mail_of, provider_at):
         asked = asyncio.Event()
         async with Scripted({"MAIL": lambda c: asked.set() or SILENCE}) as server:
-            provider = provider_at(server.port, connections=1)
+            provider = provider_at(server.port, connections=1, timeout=3600)
             sending = asyncio.create_task(send(provider, mail_of()))
-            await asyncio.wait_for(asked.wait(), 5)
+            await asyncio.wait_for(asked.wait(), 30)
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
             server.answers.clear()
-            await send(provider, mail_of())
+            await asyncio.wait_for(send(provider, mail_of()), 30)
         assert len(server.mails) == 1
 
     async def test_failed_connections_free_their_place(self, mail_of, provider_at):
