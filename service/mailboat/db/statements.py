@@ -163,7 +163,7 @@ select id from booked
 GIVE_BACK = """
 update queue set state = 1, owner = null, attempts = attempts - 1, updated_at = now()
 where id in (select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2 for update skip locked)
-returning id, lane
+returning id, client_id, lane
 """
 
 REGISTER = "insert into workers (name) values ($1) returning id"
@@ -175,7 +175,7 @@ RETIRE = "delete from workers where id = $1"
 RELEASE_DUE = """
 update queue set state = 1, updated_at = now()
 where id in (select id from queue where state = 0 and run_at <= now() order by run_at limit $1 for update skip locked)
-returning id, lane
+returning id, client_id, lane
 """
 
 # Nobody has claimed these for $2 seconds although the lane's doorbell is empty: the hint was lost.
@@ -183,10 +183,10 @@ RING_AGAIN = """
 update queue set updated_at = now()
 where id in (select id from queue where state = 1 and lane = $1 and updated_at < now() - $2 * interval '1 second'
              order by run_at limit $3 for update skip locked)
-returning id, lane
+returning id, client_id, lane
 """
 
-WAITING = "select id, lane from queue where state = 1 order by lane, run_at limit $1"
+WAITING = "select id, client_id, lane from queue where state = 1 order by lane, run_at limit $1"
 
 # $1: attempts in all. A client that wants uncertain mail held gets it held: the mail may have been on its way out.
 _TAKE_OVER = """
@@ -202,13 +202,13 @@ with gone as (
     update queue q set state = fate.state, owner = null, updated_at = now(),
         error = case when fate.state = 1 then q.error else 'the worker stopped before it knew the outcome' end
     from fate where q.id = fate.id
-    returning q.id, q.lane, q.state, fate.attempts
+    returning q.id, q.client_id, q.lane, q.state, fate.attempts
 ), kept as (
     insert into attempts (message_id, number, outcome, detail)
     select id, attempts, 'abandoned', 'the worker stopped before it knew the outcome' from moved
     on conflict do nothing
 )
-select id, lane, state from moved
+select id, client_id, lane, state from moved
 """
 
 # Their owner's heartbeat has stopped, or it never existed. $2: seconds.
@@ -227,7 +227,7 @@ TAKE_OVER_LOST = _TAKE_OVER.format(
 REPLAY = """
 update queue set state = 1, forgiven = attempts, run_at = now(), error = null, updated_at = now()
 where id in (select id from queue where id = any($1::uuid[]) and state = any($2::smallint[]) for update skip locked)
-returning id, lane
+returning id, client_id, lane
 """
 # A person decided that held mail is not to be sent again.
 GIVE_UP = """

@@ -177,9 +177,9 @@ class _Store:
 
     def _ring(self, drafts: list[Draft], stored: Sequence[UUID]) -> None:
         inside = set(stored)
-        lanes = ring.by_lane((draft.id, draft.lane) for draft in drafts if draft.id in inside)
-        if lanes:
-            task = asyncio.create_task(self._doorbell.ring(lanes))
+        rings = ring.by_key((draft.id, draft.client_id, draft.lane) for draft in drafts if draft.id in inside)
+        if rings:
+            task = asyncio.create_task(self._doorbell.ring(rings))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 

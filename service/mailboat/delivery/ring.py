@@ -1,8 +1,11 @@
-"""The doorbell: one list of hints per lane in Valkey. A hint says "look at these rows", and may be lost.
+"""The doorbell: lists of hints in Valkey. A hint says "look at these rows", and may be lost.
 
-A hint is one list element of up to 64 message ids of 16 bytes. Workers pop hints from all lanes with one BLMPOP,
-the first lane first. A list needs no consumer group, leaves nothing behind and is empty exactly when there is nothing
-to look at, which tells the reconciler whether a hint was lost.
+A hint is one list element of up to 64 message ids of 16 bytes. A list needs no consumer group, leaves nothing behind
+and is empty exactly when there is nothing to look at, which tells the reconciler whether a hint was lost.
+
+Each lane has several lists, its turns; a client always rings at the same one. Workers pop from all of them with one
+BLMPOP, the first lane first and each time beginning at another turn, so that one client's million messages wait behind
+each other and not before everybody else's.
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 IDS_PER_HINT = 64
+TURNS = 32  # lists per lane
 LONGEST = 100_000  # hints kept per lane; older ones go, since the rows are still there
 QUIET_SECONDS = 0.5  # after a failure, do not try again for so long
 
 
-def key(lane: int) -> str:
-    """The lane's list."""
-    return f"mailboat:doorbell:{Lane(lane).word}"
+def key(lane: int, turn: int) -> str:
+    """One list of a lane."""
+    return f"mailboat:doorbell:{Lane(lane).word}:{turn}"
 
 
-KEYS = {key(lane): lane for lane in Lane}
+KEYS = {lane: [key(lane, turn) for turn in range(TURNS)] for lane in Lane}
+LANES = {key: lane for lane, keys in KEYS.items() for key in keys}
 
 
 def pack(ids: Sequence[UUID]) -> list[bytes]:
@@ -40,12 +45,12 @@ def unpack(hint: bytes) -> list[UUID]:
     return [UUID(bytes=hint[n : n + 16]) for n in range(0, len(hint) - 15, 16)]
 
 
-def by_lane(rows: Iterable[tuple[UUID, int]]) -> dict[int, list[UUID]]:
-    """Rows of (id, lane), grouped."""
-    lanes: dict[int, list[UUID]] = {}
-    for identifier, lane in rows:
-        lanes.setdefault(lane, []).append(identifier)
-    return lanes
+def by_key(rows: Iterable[tuple[UUID, int, int]]) -> dict[str, list[UUID]]:
+    """Rows of (id, client id, lane), grouped by the list that they ring at."""
+    rings: dict[str, list[UUID]] = {}
+    for identifier, client_id, lane in rows:
+        rings.setdefault(key(lane, client_id % TURNS), []).append(identifier)
+    return rings
 
 
 class Doorbell:
@@ -55,18 +60,18 @@ class Doorbell:
         self.redis = redis
         self._quiet_until = 0.0
 
-    async def ring(self, lanes: Mapping[int, Sequence[UUID]]) -> bool:
-        """Tell the workers. False when nobody could be told."""
+    async def ring(self, rings: Mapping[str, Sequence[UUID]]) -> bool:
+        """Tell the workers: ids by the list that they ring at. False when nobody could be told."""
         from redis.exceptions import RedisError
 
         if self.redis is None or time.monotonic() < self._quiet_until:
             return False
         try:
             pipeline = self.redis.pipeline(transaction=False)
-            for lane, ids in lanes.items():
-                pipeline.rpush(key(lane), *pack(ids))
+            for name, ids in rings.items():
+                pipeline.rpush(name, *pack(ids))
                 if len(ids) > IDS_PER_HINT:
-                    pipeline.ltrim(key(lane), -LONGEST, -1)
+                    pipeline.ltrim(name, -LONGEST, -1)
             await pipeline.execute()
         except (RedisError, OSError):
             self._quiet_until = time.monotonic() + QUIET_SECONDS

@@ -91,7 +91,7 @@ async def give_up(pool: asyncpg.Pool, message_id: UUID) -> bool:
 async def _requeue(pool: asyncpg.Pool, doorbell: ring.Doorbell, ids: list[UUID], states: tuple[State, ...]) -> int:
     rows = await pool.fetch(statements.REPLAY, ids, list(states))
     if rows:
-        await doorbell.ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
+        await doorbell.ring(ring.by_key((row["id"], row["client_id"], row["lane"]) for row in rows))
     return len(rows)
 
 

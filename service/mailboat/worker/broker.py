@@ -24,7 +24,7 @@ from mailboat.db.states import Lane
 from mailboat.delivery import ring
 
 log = structlog.get_logger()
-HINTS_AT_ONCE = 16
+HINTS_AT_ONCE = 4  # from one turn, before the next one has its go
 WAIT_SECONDS = 1.0  # in BLMPOP while every lane may run
 WAIT_SECONDS_RESERVED = 0.05  # while some lanes may not: their turn may come at any time
 SHARES = {Lane.HIGH: 1.0, Lane.NORMAL: 0.75, Lane.BULK: 0.5}  # of the slots, for a lane and those below it
@@ -43,6 +43,7 @@ class DoorbellBroker(AsyncBroker):
         self._running = dict.fromkeys(Lane, 0)
         self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}
         self._freed = asyncio.Event()
+        self._turn = 0
 
     async def kick(self, message: BrokerMessage) -> None:
         """Mail is never kicked: it is a row, and the doorbell rings."""
@@ -79,19 +80,24 @@ class DoorbellBroker(AsyncBroker):
     async def _listen_once(self, allowed: Sequence[Lane]) -> None:
         """Take hints: wait for any when none is in hand, else look whether a higher lane has some."""
         in_hand = next((lane for lane in allowed if self._waiting[lane]), None)
+        self._turn = (self._turn + 1) % ring.TURNS
         if in_hand is None:
             wait = WAIT_SECONDS if len(allowed) == len(Lane) else WAIT_SECONDS_RESERVED
-            keys = [ring.key(lane) for lane in allowed]
+            keys = self._keys(allowed)
             found: Any = await self._redis.blmpop(wait, len(keys), *keys, direction="LEFT", count=HINTS_AT_ONCE)
         else:
-            keys = [ring.key(lane) for lane in allowed if lane < in_hand]
+            keys = self._keys([lane for lane in allowed if lane < in_hand])
             if not keys:
                 return
             found = await self._redis.lmpop(len(keys), *keys, direction="LEFT", count=HINTS_AT_ONCE)
         if found:
             name, hints = found
-            lane = Lane(ring.KEYS[name.decode()])
+            lane = ring.LANES[name.decode()]
             self._waiting[lane].extend(identifier for hint in hints for identifier in ring.unpack(hint))
+
+    def _keys(self, lanes: Sequence[Lane]) -> list[str]:
+        """The lists of these lanes, each lane beginning with the turn that is next."""
+        return [key for lane in lanes for key in ring.KEYS[lane][self._turn :] + ring.KEYS[lane][: self._turn]]
 
     def _task(self, name: str, args: list[Any], lane: Lane) -> AckableMessage:
         self._running[lane] += 1

@@ -178,7 +178,9 @@ class Worker:
         try:
             unsent = list(self._deliverer.holding - self._deliverer.sending)
             rows = await self._pool.fetch(statements.GIVE_BACK, unsent, self._owner.id, timeout=5)
-            await ring.Doorbell(self._redis).ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
+            await ring.Doorbell(self._redis).ring(
+                ring.by_key((row["id"], row["client_id"], row["lane"]) for row in rows)
+            )
             await self._owner.retire()
         except engine.AWAY as error:
             log.warning("stopped without giving back", error=str(error) or type(error).__name__)

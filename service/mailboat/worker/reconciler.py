@@ -23,7 +23,7 @@ from mailboat.worker.owner import Owner
 
 log = structlog.get_logger()
 TICK_SECONDS = 0.5
-RELEASED_AT_ONCE = 1000
+RELEASED_AT_ONCE = 5000
 LOST_AFTER_SECONDS = 2.0  # a queued row that nobody claimed although its lane's doorbell is silent
 
 
@@ -70,8 +70,8 @@ class Reconciler:
         try:
             pipeline = self._redis.pipeline(transaction=False)
             for lane in Lane:
-                pipeline.llen(ring.key(lane))
-            return [lane for lane, length in zip(Lane, await pipeline.execute(), strict=True) if length == 0]
+                pipeline.exists(*ring.KEYS[lane])
+            return [lane for lane, lists in zip(Lane, await pipeline.execute(), strict=True) if lists == 0]
         except (RedisError, OSError):
             return []
 
@@ -83,4 +83,4 @@ class Reconciler:
 
     async def _ring(self, rows: list[asyncpg.Record]) -> None:
         if rows:
-            await self._doorbell.ring(ring.by_lane((row["id"], row["lane"]) for row in rows))
+            await self._doorbell.ring(ring.by_key((row["id"], row["client_id"], row["lane"]) for row in rows))
