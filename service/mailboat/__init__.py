@@ -1,5 +1,10 @@
 """Mailboat: a self-hosted transactional email platform."""
 
-from importlib.metadata import version
 
-__version__ = version("mailboat")
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when somebody asks: importlib.metadata is a slow import for every start."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import version
+
+    return version("mailboat")

@@ -6,12 +6,14 @@ Every worker runs the schedule; an advisory lock lets one task at a time through
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from taskiq import TaskiqScheduler
 from taskiq.api import run_scheduler_task
@@ -26,7 +28,28 @@ log = structlog.get_logger()
 QUEUE = "mailboat:housekeeping"
 LOCK = 0x6D61696C626F6175
 SCHEDULE = {"make_partitions": "7 * * * *", "retain": "23 3 * * *", "forget": "*/10 * * * *"}
-PAUSE_SECONDS = 5.0  # after Valkey or the schedule failed
+WAIT_SECONDS = 2.0  # for a task, in one call: shorter than the timeout of the socket
+PAUSE_SECONDS = 5.0  # between looks while Valkey is away
+
+
+class Queue(ListQueueBroker):
+    """taskiq-redis, with patience: its own `listen` spins while Valkey is away, and waits for ever on a silent line."""
+
+    async def listen(self) -> AsyncGenerator[bytes, None]:
+        away = False
+        while True:
+            try:
+                async with Redis(connection_pool=self.connection_pool) as redis:
+                    found: Any = await redis.brpop([self.queue_name], timeout=WAIT_SECONDS)
+                away = False
+            except (RedisError, OSError) as error:
+                if not away:
+                    log.warning("housekeeping waits for valkey", error=str(error) or type(error).__name__)
+                away = True
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            if found:
+                yield found[1]
 
 
 class Housekeeping:
@@ -34,7 +57,7 @@ class Housekeeping:
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool) -> None:
         self._settings, self._pool = settings, pool
-        self._broker = ListQueueBroker(settings.redis_url, queue_name=QUEUE)
+        self._broker = Queue(settings.redis_url, queue_name=QUEUE)
         for work, cron in SCHEDULE.items():
             self._register(work, cron)
 
@@ -47,19 +70,11 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Schedule and work, for ever."""
-        while True:
-            schedule = asyncio.create_task(
-                run_scheduler_task(TaskiqScheduler(self._broker, [LabelScheduleSource(self._broker)]))
-            )
-            receiver = Receiver(self._broker, max_async_tasks=1, validate_params=False)
-            try:
-                await asyncio.gather(schedule, receiver.listen(asyncio.Event()))
-            except (RedisError, OSError, ExceptionGroup) as error:
-                log.warning("housekeeping waits for valkey", error=str(error))
-            finally:
-                schedule.cancel()
-                await asyncio.gather(schedule, return_exceptions=True)
-            await asyncio.sleep(PAUSE_SECONDS)
+        scheduler = TaskiqScheduler(self._broker, [LabelScheduleSource(self._broker)])
+        receiver = Receiver(self._broker, max_async_tasks=1, validate_params=False)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_scheduler_task(scheduler))
+            group.create_task(receiver.listen(asyncio.Event()))
 
     async def make_partitions(self) -> list[str]:
         """The partitions of the coming months. Returns the new ones."""
