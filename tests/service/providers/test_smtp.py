@@ -299,6 +299,13 @@ class TestLimits:
         assert len(server.mails) == 10
         assert len(server.connections) == 4
 
+    async def test_a_mail_refused_with_421_after_its_body_goes_over_a_new_connection(self, mail_of, provider_at):
+        async with Scripted({"BODY": lambda c: b"421 4.7.0 too many mails" if c.mails > 1 else None}) as server:
+            provider = provider_at(server.port, connections=1)
+            for number in range(3):
+                assert (await send(provider, mail_of(number=number))).detail == "250 2.0.0 queued"
+        assert len(server.connections) == 3
+
     async def test_a_server_that_always_says_421_is_asked_twice_at_most(self, mail_of, provider_at):
         async with Scripted({}) as server:
             provider = provider_at(server.port, connections=1)
@@ -475,6 +482,8 @@ class TestPool:
                 await sending
             server.answers.clear()
             await asyncio.wait_for(send(provider, mail_of()), 30)
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(server.connections[0].reader.read(), 30)  # until its end
         assert len(server.mails) == 1
 
     async def test_failed_connections_free_their_place(self, mail_of, provider_at):
