@@ -14,7 +14,7 @@ from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
 from mailboat.render import faults, findings, limits, text
 from mailboat.render.lru import Lru
-from mailboat.render.sandbox import Sandbox
+from mailboat.render.sandbox import LimitError, Sandbox
 
 KEPT_REVISIONS = 256
 
@@ -93,7 +93,7 @@ class Jinja:
 def _output(template: Template, names: dict[str, Any]) -> str:
     output = "".join(template.root_render_func(template.new_context(names)))
     if len(output) > limits.LARGEST_OUTPUT:
-        raise MemoryError
+        raise LimitError(f"makes more than {limits.LARGEST_OUTPUT} characters")
     return output
 
 

@@ -61,7 +61,8 @@ class Pool:
         """Start every process now instead of at the first render. Raises RenderUnavailable if that takes too long."""
         self._open()
         try:
-            await asyncio.wait_for(self._complete.wait(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await self._complete.wait()
         except TimeoutError:
             raise RenderUnavailable("the render processes do not start; see the log") from None
 
@@ -155,20 +156,11 @@ class Pool:
         self.died += not late
         self._failures += not (late or process.answers)
         if process.open_work:
-            self._blame(process.open_work[0], process.open_work[1:], late=late)
+            culprit, *others = process.open_work
+            innocent = [task for work in others if isinstance(work.step, wire.Render) for task in work.tasks]
+            self._again([task for task in innocent if task not in culprit.tasks])
+            self._again(_blame(culprit, late=late, orphan=process.is_orphan))
         self._pump()
-
-    def _blame(self, culprit: Work, others: Sequence[Work], *, late: bool) -> None:
-        guilty = [task for task in culprit.tasks if task.index not in task.call.outcomes]
-        innocent = [task for work in others if isinstance(work.step, wire.Render) for task in work.tasks]
-        self._again([task for task in innocent if task not in guilty])
-        compiling = isinstance(culprit.step, wire.Define)
-        retried = [] if late else [task for task in guilty if not task.struck]
-        for task in guilty:
-            if task not in retried:
-                task.fail((limits.TOO_SLOW_TO_COMPILE if compiling else limits.TOO_SLOW) if late else DIED)
-            task.struck = True
-        self._again(retried)
 
     # Staff
 
@@ -203,7 +195,7 @@ class Pool:
                 if not self._processes and loop.time() - self._alone_since >= self._patience:
                     self._give_up(f"{error}; the log of the worker says more")
                 continue
-            process = Process(self, started.pid, started.pidfd, started.connection)
+            process = Process(self, started)
             self._processes.add(process)
             self._idle.insert(0, process)
             if len(self._processes) > self._size:
@@ -222,4 +214,19 @@ def _fail(process: Process, work: Work, failed: wire.Failed) -> None:
     if isinstance(work.step, wire.Define):
         process.known.discard(work.step.digest)
     for task in work.tasks:
-        task.settle(TemplateFault(failed.message, file=failed.file, line=failed.line, column=failed.column))
+        file = failed.file or task.job.revision.sources.entry
+        task.settle(TemplateFault(failed.message, file=file, line=failed.line, column=failed.column))
+
+
+def _blame(culprit: Work, *, late: bool, orphan: bool) -> Frame:
+    """Fail the tasks of the step at which a process was lost. Those that deserve another try, alone, are given back."""
+    guilty = [task for task in culprit.tasks if task.index not in task.call.outcomes]
+    if orphan:
+        return guilty
+    retried = [] if late else [task for task in guilty if not task.struck]
+    too_slow = limits.TOO_SLOW_TO_COMPILE if isinstance(culprit.step, wire.Define) else limits.TOO_SLOW
+    for task in guilty:
+        if task.struck or late:
+            task.fail(too_slow if late else DIED)
+        task.struck = True
+    return retried

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from mailboat.render import limits, wire
+from mailboat.render.starter import Started
 from mailboat.render.work import Work
 
 READ_SIZE = 1 << 18
@@ -32,12 +32,13 @@ class Owner(Protocol):
 class Process:
     """One render process. `known` are the digests that it was given."""
 
-    def __init__(self, owner: Owner, pid: int, pidfd: int, connection: socket.socket) -> None:
-        self.pid = pid
+    def __init__(self, owner: Owner, started: Started) -> None:
+        self.pid = started.pid
         self.known: set[str] = set()
         self.answers = 0
         self.spent = False
-        self._owner, self._pidfd, self._socket = owner, pidfd, connection
+        self._owner, self._zygote = owner, started.zygote
+        self._pidfd, self._socket = started.pidfd, started.connection
         self._loop = asyncio.get_running_loop()
         self._work: Sequence[Work] = ()
         self._position = 0
@@ -45,13 +46,18 @@ class Process:
         self._unsent = memoryview(b"")
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        connection.setblocking(False)
-        self._loop.add_reader(connection, self._readable)
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._readable)
 
     @property
     def open_work(self) -> Sequence[Work]:
         """What it was given and has not answered; the first is what it is at."""
         return self._work[self._position :]
+
+    @property
+    def is_orphan(self) -> bool:
+        """Its zygote is dead, and so is it or will be at once."""
+        return not self._zygote.is_alive()
 
     def send(self, work: Sequence[Work]) -> None:
         """Give an idle process a frame of work; the first step's time begins now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import subprocess
@@ -13,56 +12,16 @@ from dataclasses import dataclass
 from mailboat.render.zygote import PID_BYTES
 
 
-@dataclass(frozen=True)
-class Started:
-    """A new render process. Whoever takes it closes both descriptors."""
-
-    pid: int
-    pidfd: int
-    connection: socket.socket
-
-
-class Starter:
-    """Keeps a zygote, and starts a new one when it has died. One `start` at a time."""
+class Zygote:
+    """One zygote process, and the socket on which it is asked."""
 
     def __init__(self) -> None:
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._reply: asyncio.Future[Started] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The zygote's, if there is one."""
-        return self._zygote.pid if self._zygote else None
-
-    async def start(self, timeout: float) -> Started:
-        """A new process. Raises OSError when there is none to be had, or not within `timeout` seconds."""
-        if self._control is None:
-            self._launch()
-        assert self._control is not None
-        self._reply = asyncio.get_running_loop().create_future()
-        try:
-            self._control.send(b"+")
-            return await asyncio.wait_for(self._reply, timeout)
-        except (OSError, TimeoutError) as error:
-            self._drop()
-            raise OSError(f"no render process: {error or 'the zygote does not answer'}") from error
-        finally:
-            self._reply = None
-
-    async def close(self) -> None:
-        """End the zygote, and with it every process that it started."""
-        zygote = self._zygote
-        self._drop(kill=False)
-        if zygote:
-            await asyncio.to_thread(_wait, zygote)
-
-    def _launch(self) -> None:
-        """Fork and exec, in the thread that stays: the zygote is killed when the thread that started it ends."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Fork and exec. In the thread that stays: a zygote is killed when the thread that started it ends."""
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.setblocking(False)
+        library_path = os.environ.get("LD_LIBRARY_PATH")
         with theirs:
-            library_path = os.environ.get("LD_LIBRARY_PATH")
-            self._zygote = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "mailboat.render.zygote", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -70,43 +29,109 @@ class Starter:
                 env={"LD_LIBRARY_PATH": library_path} if library_path else {},
                 start_new_session=True,  # Ctrl-C in a terminal is for us alone
             )
-        ours.setblocking(False)
-        self._control = ours
-        asyncio.get_running_loop().add_reader(ours, self._readable)
 
-    def _readable(self) -> None:
-        assert self._control is not None
+    def is_alive(self) -> bool:
+        """False before any of its processes is seen to die with it: the kernel closes its socket first."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, PID_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+            return bool(self.control.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        self.control.close()
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        """Let it end its processes and itself. Blocks until it has."""
+        self.control.close()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A new render process. Whoever takes it closes both descriptors."""
+
+    pid: int
+    pidfd: int
+    connection: socket.socket
+    zygote: Zygote
+
+    def discard(self) -> None:
+        """Nobody wants it: it ends when its socket does."""
+        self.connection.close()
+        os.close(self.pidfd)
+
+
+class Starter:
+    """Keeps a zygote, and starts a new one when it has died. One `start` at a time."""
+
+    def __init__(self) -> None:
+        self._zygote: Zygote | None = None
+        self._reply: asyncio.Future[Started] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's, if there is one."""
+        return self._zygote.process.pid if self._zygote else None
+
+    async def start(self, timeout: float) -> Started:
+        """A new process. Raises OSError when there is none to be had, or not within `timeout` seconds."""
+        if self._zygote is None:
+            self._zygote = Zygote()
+            asyncio.get_running_loop().add_reader(self._zygote.control, self._readable, self._zygote)
+        reply: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self._reply = reply
+        try:
+            self._zygote.control.send(b"+")
+            async with asyncio.timeout(timeout):
+                await reply
+        except asyncio.CancelledError:
+            if reply.done() and not reply.cancelled() and not reply.exception():
+                reply.result().discard()
+            raise
+        except (OSError, TimeoutError) as error:
+            self._drop()
+            raise OSError(f"no render process: {error or 'the zygote does not answer'}") from error
+        finally:
+            self._reply = None
+        return reply.result()
+
+    async def close(self) -> None:
+        """End the zygote, and with it every process that it started."""
+        if self._zygote:
+            zygote, self._zygote = self._zygote, None
+            asyncio.get_running_loop().remove_reader(zygote.control)
+            await asyncio.to_thread(zygote.end)
+
+    def _drop(self) -> None:
+        """Be rid of this zygote; the next `start` makes another."""
+        if self._zygote:
+            zygote, self._zygote = self._zygote, None
+            asyncio.get_running_loop().remove_reader(zygote.control)
+            zygote.kill()
+
+    def _readable(self, zygote: Zygote) -> None:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(zygote.control, PID_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
             packet, descriptors = b"", []
-        if len(descriptors) == 2 and self._reply and not self._reply.done():
-            connection = socket.socket(fileno=descriptors[0])
-            self._reply.set_result(Started(int.from_bytes(packet, "little"), descriptors[1], connection))
-            return
-        for descriptor in descriptors:  # nobody waits any more; the process ends with its socket
-            os.close(descriptor)
         if not packet:
             self._drop()
-        if not descriptors and self._reply and not self._reply.done():
-            self._reply.set_exception(OSError("the zygote ended" if not packet else "the zygote could not fork"))
-
-    def _drop(self, *, kill: bool = True) -> None:
-        """Forget this zygote; the next `start` launches another."""
-        if self._control:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-        if self._zygote and kill:
-            self._zygote.kill()
-            self._zygote.wait()
-        self._control = self._zygote = None
-
-
-def _wait(zygote: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        zygote.wait(2)
-        return
-    zygote.kill()
-    zygote.wait()
+        waiting = self._reply if self._reply and not self._reply.done() else None
+        if descriptors:
+            connection = socket.socket(fileno=descriptors[0])
+            started = Started(int.from_bytes(packet, "little"), descriptors[1], connection, zygote)
+            if waiting:
+                waiting.set_result(started)
+            else:
+                started.discard()
+        elif waiting:
+            waiting.set_exception(OSError("the zygote could not fork" if packet else "the zygote ended"))

@@ -25,13 +25,10 @@ class Zygote:
         self._children: set[int] = set()
 
     def serve(self) -> None:
-        while self._control.recv(1):
-            self._reap()
-            try:
+        with contextlib.suppress(ConnectionError):  # the parent is gone, with an answer of ours unread
+            while self._control.recv(1):
+                self._reap()
                 self._fork()
-            except OSError:
-                traceback.print_exc()
-                self._control.send(bytes(PID_BYTES))
         self._end()
 
     def _fork(self) -> None:
@@ -39,7 +36,12 @@ class Zygote:
         zygote = os.getpid()
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:
+                traceback.print_exc()
+                self._control.send(bytes(PID_BYTES))
+                return
             if pid == 0:
                 _become(theirs.fileno(), zygote)
             self._children.add(pid)
