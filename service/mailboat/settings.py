@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bearer token of /admin. Empty: /admin answers 404."""
     public_url: str = ""
     """How callers reach the API, written into answers and the quick start. Empty: http://HOST:PORT."""
+    client_file: str = ""
+    """The client.json of `mailboat up`: the dashboard's first steps show its key in their curl line."""
     dashboard: Literal["open", "closed"] = "closed"
     """open: /ui answers without a login, and only requests whose Host is a loopback name (localhost, *.localhost,
     127.0.0.1, [::1]); `mailboat up` opens it. closed: /ui answers 404."""
@@ -48,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to wait for any answer of the SMTP server."""
     smtp_ca_file: str = ""
     """PEM file of the authorities that sign the SMTP server's certificate. Empty: the system's."""
+    providers_file: str = ""
+    """YAML file with a list of further providers, each shaped like an EmailProvider: name, one of smtp, ses, sendgrid,
+    mailgun, postmark or inbox, credentials, limits. Read at start."""
     route: str = ""
     """Providers for clients without a route of their own, comma-separated. Empty: smtp if set, else inbox."""
     render_processes: Annotated[int, Meta(ge=0)] = 0

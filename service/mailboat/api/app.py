@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,10 +37,13 @@ def create(context: Context) -> FastAPI:
     app.include_router(messages.router)
     app.include_router(admin.router)
     app.include_router(stopped.router)
+    client_file = Path(context.settings.client_file) if context.settings.client_file else None
     inbox = APIRouter(dependencies=[Depends(administrator)])
     inbox.include_router(dashboard.api_router(pool=context.pool))
     app.include_router(inbox)
-    app.include_router(dashboard.router(pool=context.pool, settings=context.settings, feed=context.feed))
+    app.include_router(
+        dashboard.router(pool=context.pool, settings=context.settings, feed=context.feed, client_file=client_file)
+    )
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

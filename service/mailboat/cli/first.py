@@ -1,16 +1,12 @@
-"""The first client of a new installation, and the curl line that sends its first mail."""
+"""The first client of a new installation."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from pathlib import Path
 from typing import Any
 
 from mailboat.cli import connection, folder
 from mailboat.cli.connection import Api, Refused
-from mailboat.errors import TemplateFault
-from mailboat.registry.folder import Folder
 
 NAMESPACE, NAME = "default", "first"
 PATH = f"/admin/clients/{NAMESPACE}/{NAME}"
@@ -23,8 +19,6 @@ CLIENT = {
     "rate_burst": 1000,
     "quota_monthly": None,
 }
-SHOWN = "receipt"  # the shipped template that the quick start sends
-RECIPIENT = "Ada <ada@example.com>"
 
 
 def ensure(data: Path, url: str, admin_token: str) -> dict[str, Any]:
@@ -60,28 +54,3 @@ def _new_key(api: Api) -> dict[str, Any]:
         api.post("/admin/clients", CLIENT)
     made: dict[str, Any] = api.post(f"{PATH}/keys")
     return made
-
-
-def example(templates: Path) -> dict[str, Any]:
-    """A request that works with these templates: the shown one, else the first that loads, else words of our own."""
-    source = Folder(templates)
-    names = source.names()
-    for name in sorted(names, key=lambda name: name != SHOWN):
-        try:
-            found = source.load(name)
-        except TemplateFault:
-            continue
-        if found is not None:
-            return {"template": name, "to": RECIPIENT, "data": found[0].sources.example}
-    return {"to": RECIPIENT, "subject": "Ahoy", "text": "The first mail of this Mailboat."}
-
-
-def curl(credentials: dict[str, Any], request: dict[str, Any]) -> str:
-    """One line for a shell."""
-    headers = (
-        f"X-Api-Key: {credentials['api_key']}",
-        f"X-Api-Secret: {credentials['api_secret']}",
-        "Content-Type: application/json",
-    )
-    words = ["curl", f"{credentials['url']}/v1/send", *(word for header in headers for word in ("-H", header))]
-    return shlex.join([*words, "-d", json.dumps(request, ensure_ascii=False, separators=(", ", ": "))])

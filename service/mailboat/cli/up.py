@@ -22,6 +22,7 @@ import mailboat
 from mailboat import settings
 from mailboat.cli import first, folder, logs, postgres, valkey
 from mailboat.cli.supervisor import CONFIGURATION, Part, PartFailed, Supervisor
+from mailboat.delivery import first_mail
 from mailboat.errors import ConfigurationError
 from mailboat.providers import smtp
 from mailboat.settings import Settings
@@ -103,6 +104,7 @@ def make_plan(data: Path, chosen: Settings, environment: Mapping[str, str], work
         "MAILBOAT_TEMPLATES": str(templates),
         "MAILBOAT_ADMIN_TOKEN": token,
         "MAILBOAT_DASHBOARD": "open",
+        "MAILBOAT_CLIENT_FILE": str((data / "client.json").resolve()),
     }
     return Plan(
         data=data,
@@ -206,7 +208,7 @@ class Up:
         plan = self._plan
         credentials = await asyncio.to_thread(first.ensure, plan.data, plan.url, plan.admin_token)
         supervisor.confirm()
-        print(f"Send a mail:\n\n{first.curl(credentials, first.example(plan.templates))}\n")
+        print(f"Send a mail:\n\n{first_mail.curl(credentials, first_mail.example(plan.templates))}\n")
         print(f"Read it: {plan.url}/ui/inbox\n\nready", flush=True)
 
     async def _start_servers(self, supervisor: Supervisor) -> None:

@@ -22,6 +22,7 @@ from mailboat.dashboard.assets import KEEP, Assets
 from mailboat.dashboard.feed import Feed, Viewer
 from mailboat.dashboard.inbox import Cursor, Kept, Listing
 from mailboat.db import engine
+from mailboat.delivery import first_mail
 from mailboat.settings import Settings
 
 PATIENCE = 10.0  # seconds that a page may take before Postgres counts as away
@@ -137,11 +138,12 @@ class Dashboard:
     # ── First steps ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def welcome(self, request: Request) -> Response:
+        url = self._settings.public_url or str(request.base_url).rstrip("/")
+        example = await asyncio.to_thread(first_mail.example, Path(self._settings.templates))
         return self._pages(
             "welcome.html",
-            client=_client(self._client_file),
             client_file=self._client_file,
-            url=self._settings.public_url or str(request.base_url).rstrip("/"),
+            curl=first_mail.curl({**_client(self._client_file), "url": url}, example),
             templates=self._settings.templates,
             stays=self._settings.default_route == ["inbox"],
             **await self._parts(request),
