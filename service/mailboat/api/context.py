@@ -61,6 +61,7 @@ class Context:
                 waiting = True
                 await asyncio.sleep(0.2)
             else:
+                log.info("ready", url=settings.url)
                 return context
 
     def attach(self, redis: Redis) -> None:

@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import structlog
-
 from mailboat.api.asgi import respond, respond_problem
 from mailboat.errors import Problem
 from mailboat.settings import Settings
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from mailboat.api.asgi import Receive, Scope, Send
     from mailboat.api.context import Context
 
-log = structlog.get_logger()
 STARTING_SECONDS = 5.0  # how long a request waits for the first connection to Postgres
 
 
@@ -45,7 +42,7 @@ class Front:
         except Exception as error:
             if isinstance(error, asyncio.CancelledError):
                 raise
-            log.exception("request failed", path=scope["path"])
+            _report(scope["path"])
             await respond_problem(send, Problem(500, "internal_error", "A fault of the server; it is in its log."))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +91,12 @@ class Front:
         # Imported in a thread, so that requests on the hot path go on meanwhile.
         create = await asyncio.to_thread(_import_app)
         return create(context)
+
+
+def _report(path: str) -> None:
+    import structlog
+
+    structlog.get_logger().exception("request failed", path=path)
 
 
 def _import_app() -> Callable[[Context], FastAPI]:

@@ -1,4 +1,7 @@
-"""The API process: serve, connect in the background, drain."""
+"""The API process: serve, connect in the background, drain.
+
+Whatever the first answer does not need is imported after the socket is open, in a thread: logs, Postgres, Valkey.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,11 @@ import socket
 from collections.abc import Iterator
 from types import ModuleType
 
-import structlog
 import uvicorn
 
 from mailboat.api.front import Front
 from mailboat.settings import Settings
-from mailboat.telemetry import configure_logs
 
-log = structlog.get_logger()
 DRAIN_SECONDS = 10
 
 
@@ -25,7 +25,6 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests that are under way."""
     import uvloop
 
-    configure_logs(settings.log_level, "api")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
@@ -62,10 +61,9 @@ async def _serve(settings: Settings) -> None:
 async def _connect(front: Front, server: _Server, settings: Settings) -> None:
     """Postgres first, since requests wait for it; the Valkey client is a heavy import and only holds hints."""
     await server.listening.wait()
-    modules = await asyncio.to_thread(_import_context)
+    modules = await asyncio.to_thread(_import_context, settings)
     context = await modules.Context.open(settings)
     front.context.set_result(context)
-    log.info("ready", url=settings.url)
     valkey = await asyncio.to_thread(_import_valkey)
     context.attach(valkey.client(settings.redis_url))
     # What is here now stays: the collector need not look at it again.
@@ -74,7 +72,10 @@ async def _connect(front: Front, server: _Server, settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _import_context() -> ModuleType:
+def _import_context(settings: Settings) -> ModuleType:
+    from mailboat import telemetry
+
+    telemetry.configure_logs(settings.log_level, "api")
     from mailboat.api import context
 
     return context
