@@ -33,7 +33,7 @@ class Child:
             return wire.pack(_failed(TemplateFault(f"the output is not valid Unicode: {error.reason}")))
 
     def _take(self, step: wire.Step) -> bytearray:
-        engine = self._engine(step.engine)
+        engine = self.engine(step.engine)
         if isinstance(step, wire.Render):
             return wire.pack(wire.Done(engine.render(step.digest, step.data, step.locale)))
         made = None
@@ -43,11 +43,12 @@ class Child:
         engine.define(step.digest, made or step.artifact or b"")
         return wire.pack(wire.Defined(made))
 
-    def _engine(self, name: str) -> Engine:
+    def engine(self, name: str) -> Engine:
+        """The engine of this name, made at its first use. Raises TemplateFault if there is none."""
         if name not in self._engines:
             if name not in ENGINES:
                 raise TemplateFault(f"there is no engine {name!r}; there are: {', '.join(ENGINES)}")
-            self._engines[name] = ENGINES[name]()
+            self._engines[name] = ENGINES[name].load()()
         return self._engines[name]
 
 
@@ -57,13 +58,14 @@ def _failed(fault: TemplateFault) -> wire.Failed:
     return wire.Failed(message, fault.file, fault.line, fault.column, spent)
 
 
-def main(descriptor: int, parent: int) -> None:
+def main(descriptor: int, parent: int, engine: str) -> None:
     """Run until the pool closes its end of the socket."""
     confine.die_with(parent)
     confine.keep_only(descriptor)
-    confine.confine()
+    confine.confine(ENGINES[engine].memory)
     limits.install()
     child, connection = Child(), socket.socket(fileno=confine.SOCKET)
+    child.engine(engine)
     while frame := _receive(connection):
         for step in wire.frames.decode(frame):
             connection.sendall(child.answer(step))

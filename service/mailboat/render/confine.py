@@ -7,9 +7,10 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Mapping
 
-MEMORY = 384 << 20
-"""Bytes of private memory."""
+PUBLIC = "MAILBOAT_PUBLIC_"
+"""How the names of those environment variables begin that templates may read."""
 DESCRIPTORS = 16
 SOCKET = 3
 """The descriptor under which a render process keeps its socket."""
@@ -32,14 +33,20 @@ def keep_only(descriptor: int) -> None:
     os.closerange(SOCKET + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def confine() -> None:
-    """No more privileges, little memory, no files; the first to go when the machine runs out of memory."""
+def public(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that templates may read."""
+    return {name: value for name, value in environment.items() if name.startswith(PUBLIC)}
+
+
+def confine(memory: int) -> None:
+    """No more privileges, no files, `memory` bytes of private memory; the first to go when the machine runs out of it."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    os.environ.clear()
+    for name in os.environ.keys() - public(os.environ).keys():
+        del os.environ[name]
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     for limit, value in (
-        (resource.RLIMIT_DATA, MEMORY),
+        (resource.RLIMIT_DATA, memory),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, DESCRIPTORS),

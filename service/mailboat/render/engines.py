@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Sources
-from mailboat.render import jinja
 
 
 class Engine(Protocol):
@@ -23,4 +24,20 @@ class Engine(Protocol):
         """Render one mail; `data` is a JSON object. Raises TemplateFault, and KeyError for a forgotten revision."""
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"jinja": jinja.Jinja}
+@dataclass(frozen=True)
+class Kind:
+    """An engine before it is loaded. `memory`: bytes of private memory that its processes may have."""
+
+    module: str
+    maker: str
+    memory: int
+
+    def load(self) -> Callable[[], Engine]:
+        """Import all that the engine needs, and nothing of the others; starts nothing."""
+        return cast(Callable[[], Engine], getattr(importlib.import_module(self.module), self.maker))
+
+
+ENGINES = {
+    "jinja": Kind("mailboat.render.jinja", "Jinja", 384 << 20),
+    "react": Kind("mailboat.render.react", "React", 1024 << 20),  # V8 does not start with much less
+}

@@ -12,7 +12,7 @@ from jinja2 import Template
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
-from mailboat.render import faults, findings, limits, text
+from mailboat.render import faults, findings, limits, parts, text
 from mailboat.render.lru import Lru
 from mailboat.render.sandbox import LimitError, Sandbox
 
@@ -51,11 +51,11 @@ class Program:
         self._text = templates.get(faults.TEXT)
 
     def render(self, data: bytes, locale: str | None) -> Rendered:
-        names = {"locale": locale, "t": translations(self.sources, locale), **_objects.decode(data)}
+        names = {"locale": locale, "t": parts.translations(self.sources.translations, locale), **_objects.decode(data)}
         subject = _output(self._subject, names)
         html = _output(self._html, names)
         plain = _output(self._text, names) if self._text else text.plain(html)
-        return Rendered(one_line(subject), html, plain, findings.warnings(html))
+        return Rendered(parts.one_line(subject), html, plain, findings.warnings(html))
 
 
 class Jinja:
@@ -95,16 +95,3 @@ def _output(template: Template, names: dict[str, Any]) -> str:
     if len(output) > limits.LARGEST_OUTPUT:
         raise LimitError(f"makes more than {limits.LARGEST_OUTPUT} characters")
     return output
-
-
-def one_line(subject: str) -> str:
-    """A header's value: line breaks, also those of Unicode, become one space."""
-    return " ".join(line for part in subject.splitlines() if (line := part.strip()))
-
-
-def translations(sources: Sources, locale: str | None) -> dict[str, str]:
-    """Those of the locale, else of its language, else none."""
-    if not locale:
-        return {}
-    language = locale.replace("_", "-").partition("-")[0]
-    return sources.translations.get(locale) or sources.translations.get(language) or {}

@@ -101,10 +101,8 @@ class Process:
 
     def _check_clock(self) -> None:
         self._timer = None
-        if self._is_late():
-            self._readable()  # the answer may lie here, unread, because it is we who are late
-            if self._is_late():
-                self._lose(late=True)
+        if self._is_late():  # and not only we: asyncio and uvloop read what has arrived before they run timers
+            self._lose(late=True)
         if self._timer is None and self._is_busy():
             self._set_timer()
 

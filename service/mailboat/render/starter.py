@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from mailboat.render import confine, zygote
 from mailboat.render.zygote import PID_BYTES
 
 
@@ -22,11 +23,11 @@ class Zygote:
         library_path = os.environ.get("LD_LIBRARY_PATH")
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "mailboat.render.zygote", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-I", "-m", ZYGOTE, str(theirs.fileno()), str(os.getpid()), self._engine],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={"LD_LIBRARY_PATH": library_path} if library_path else {},
+                env=confine.public(os.environ) | ({"LD_LIBRARY_PATH": library_path} if library_path else {}),
                 start_new_session=True,  # Ctrl-C in a terminal is for us alone
             )
 

@@ -1,6 +1,6 @@
 """The zygote: a small process that has everything imported, and forks a render process whenever it is asked.
 
-Run as a program with the descriptor of its control socket and the pid of its parent. Each packet that arrives asks
+Run as a program with the descriptor of its control socket, the pid of its parent and the name of an engine. Each packet that arrives asks
 for a process. The answer is a packet with its pid (0: fork failed), its socket and its pidfd. Ends with the socket.
 """
 
@@ -15,13 +15,14 @@ import sys
 import traceback
 
 from mailboat.render import child, confine
+from mailboat.render.engines import ENGINES
 
 PID_BYTES = 4
 
 
 class Zygote:
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    def __init__(self, control: socket.socket, engine: str) -> None:
+        self._control, self._engine = control, engine
         self._children: set[int] = set()
 
     def serve(self) -> None:
@@ -43,7 +44,7 @@ class Zygote:
                 self._control.send(bytes(PID_BYTES))
                 return
             if pid == 0:
-                _become(theirs.fileno(), zygote)
+                _become(theirs.fileno(), zygote, self._engine)
             self._children.add(pid)
             pidfd = os.pidfd_open(pid)
             try:
@@ -63,10 +64,10 @@ class Zygote:
             os.waitpid(pid, 0)
 
 
-def _become(descriptor: int, zygote: int) -> None:
+def _become(descriptor: int, zygote: int, engine: str) -> None:
     """In the new process: render until the end. Never returns into the zygote's code."""
     try:
-        child.main(descriptor, zygote)
+        child.main(descriptor, zygote, engine)
     except (BrokenPipeError, ConnectionResetError):
         os._exit(0)
     except BaseException:  # noqa: BLE001 (nothing may return into the zygote)
@@ -76,12 +77,13 @@ def _become(descriptor: int, zygote: int) -> None:
 
 
 def main() -> None:
-    descriptor, parent = map(int, sys.argv[1:])
-    confine.die_with(parent)
-    control = socket.socket(fileno=descriptor)
+    descriptor, parent, engine = sys.argv[1:]
+    confine.die_with(int(parent))
+    control = socket.socket(fileno=int(descriptor))
+    ENGINES[engine].load()
     gc.collect()
     gc.freeze()  # or the first collection in every process would touch, and so copy, all of this memory
-    Zygote(control).serve()
+    Zygote(control, engine).serve()
 
 
 if __name__ == "__main__":

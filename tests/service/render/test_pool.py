@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 import pytest
+import uvloop
 
 from mailboat.domain.message import Rendered
 from mailboat.errors import RenderUnavailable, TemplateFault
@@ -152,9 +153,12 @@ async def test_a_cancelled_call_disturbs_no_other(pool: Pool, job: JobMaker) -> 
 
 async def test_more_revisions_than_a_process_keeps_are_all_rendered(make_pool: PoolMaker, job: JobMaker) -> None:
     pool = make_pool(1)
+    await pool.start()
+    before = pool.pids
     jobs = [job(f"{n} {{{{ n }}}}", {"n": n}) for n in range(300)]
     for _ in range(2):
         assert texts(await pool.render(jobs)) == [f"{n} {n}" for n in range(300)]
+    assert pool.pids == before
 
 
 async def test_a_process_is_renewed_after_enough_renders(make_pool: PoolMaker, good: Job) -> None:
@@ -173,12 +177,40 @@ async def test_jobs_too_large_for_one_frame_are_rendered_too(pool: Pool, job: Jo
     assert texts(await pool.render(jobs)) == ["900000"] * 20
 
 
-async def test_an_answer_that_waits_unread_is_not_late(pool: Pool, job: JobMaker) -> None:
-    rendering = asyncio.create_task(pool.render([job("{{ n }}", {"n": n}) for n in range(64)]))
-    await asyncio.sleep(0)
-    time.sleep(0.4)  # noqa: ASYNC251 (the loop is what is slow here)
-    assert texts(await rendering) == [str(n) for n in range(64)]
-    assert pool.killed == 0
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_an_answer_that_waits_unread_is_not_late(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], job: JobMaker
+) -> None:
+    """The loop was blocked past the deadline: it must see the answer before the deadline."""
+
+    async def main() -> None:
+        pool = Pool(1)
+        await pool.start()
+        rendering = asyncio.create_task(pool.render([job("{{ n }}", {"n": n}) for n in range(64)]))
+        await asyncio.sleep(0.001)
+        late = asyncio.create_task(pool.render([job("{{ n }}", {"n": 1})]))
+        await asyncio.sleep(0)
+        time.sleep(0.4)  # noqa: ASYNC251 (the loop is what is slow here)
+        assert texts(await rendering) == [str(n) for n in range(64)]
+        assert texts(await late) == ["1"]
+        assert pool.killed == 0
+        await pool.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+
+
+async def test_a_zygote_that_hangs_is_replaced(make_pool: PoolMaker, good: Job) -> None:
+    pool = make_pool(1, patience=0.5)
+    await pool.start()
+    zygote = pool.zygote_pid
+    assert zygote is not None
+    os.kill(zygote, signal.SIGSTOP)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: pool.zygote_pid not in (None, zygote) and len(pool.pids) == 2)
+    assert isinstance((await pool.render([good]))[0], Rendered)
+    assert not is_alive(zygote)
 
 
 def test_an_unknown_engine_is_a_fault() -> None:

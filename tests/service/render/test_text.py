@@ -37,7 +37,7 @@ CASES = {
         "bc",
     ),
     "an unclosed head ends at the body": ("<html><head><meta charset=utf-8><body>b", "b"),
-    "a preheader is left out": ('<div style="display: none">p<div>q</div></div><p>b</p>', "b"),
+    "a preheader is left out": ('<div style="display: none">p<div>q</div>r</div><p>b</p>', "b"),
     "decoration is left out": ('<span aria-hidden="true">*</span>b', "b"),
     "a hidden image hides nothing else": ('<img style="display:none" alt="p">b', "b"),
     "comments are left out": ("a<!-- <p>b</p> -->c<!--[if mso]><i>d</i><![endif]-->e<!-- f", "ace"),
@@ -94,6 +94,7 @@ def test_a_mail_that_gmail_clips_is_warned_of() -> None:
         ('<img src=a alt="x"><img alt="" src=b>', 0),
         ("<img src=a><IMG src=b>", 2),
         ('<img src="a-alt=b"><imgx>', 1),
+        ("<img <img <img >", 1),
         ("<img src=a", 0),
     ],
 )

@@ -1,0 +1,143 @@
+"""The engine `react`: React Email in V8. The other half of it is `service/engine`, whose `engine.mjs` lists the calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources
+from mailboat.errors import TemplateFault
+from mailboat.render import confine, findings, limits, parts, react_v8, text
+from mailboat.render.lru import Lru
+
+EXAMPLE = b""
+"""Data that stand for the template's own example, `PreviewProps`, which need not be JSON."""
+KEPT_REVISIONS = 128
+WARM_UPS = 3
+MARGIN = 0.005  # seconds by which V8's clock is ahead of the process's own
+NO_SUBJECT = "The template exports no `subject`, so the mail has none."
+TAMPERED = "changes RegExp.prototype, which other templates use too"
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """JavaScript by file. `subject` is for a template that exports none."""
+
+    entry: str
+    codes: dict[str, str]
+    subject: str = ""
+    translations: dict[str, dict[str, str]] = {}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A fault as the engine tells it."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+_artifacts = msgspec.msgpack.Decoder(Artifact)
+_places = msgspec.json.Decoder(Place)
+_codes = msgspec.json.Decoder(dict[str, str])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class React:
+    """See `engines.Engine`. Made in a process that has been forked, since V8 does not survive a fork."""
+
+    def __init__(self) -> None:
+        os.environ["TZ"] = "UTC"
+        self._isolate = react_v8.Isolate(limits.COMPILE_SECONDS)
+        self._isolate.lock({"environment": confine.public(os.environ), "largest": limits.LARGEST_OUTPUT})
+        for _ in range(WARM_UPS):
+            self._settle("warmUp", seconds=limits.COMPILE_SECONDS)
+        self._artifacts: Lru[str, Artifact] = Lru(KEPT_REVISIONS)
+
+    def compile(self, sources: Sources) -> bytes:
+        if sources.entry not in sources.files:
+            raise TemplateFault(f"there is no file {sources.entry!r} in this template", file=sources.entry)
+        request = _json({"entry": sources.entry, "files": sources.files})
+        codes = _codes.decode(self._preparing(sources.entry, "compile", request))
+        return msgspec.msgpack.encode(Artifact(sources.entry, codes, sources.subject, sources.translations))
+
+    def define(self, digest: str, artifact: bytes) -> None:
+        """Also renders the example: the first time takes longest, and no mail should pay for it."""
+        revision = _artifacts.decode(artifact)
+        request = _json({"entry": revision.entry, "codes": revision.codes})
+        has_example = self._preparing(revision.entry, "define", digest, request) == "1"
+        self._artifacts[digest] = revision
+        if has_example:
+            try:
+                self._preparing(revision.entry, "render", digest, "", "{}")
+            except limits.Exhausted:
+                raise
+            except TemplateFault:
+                return  # it is asked for the example that fails, not the mails
+
+    def render(self, digest: str, data: bytes, locale: str | None) -> Rendered:
+        revision = self._artifacts.get(digest)
+        if revision is None:
+            raise KeyError(digest)
+        extra = _json(_extra(revision, locale))
+        seconds = limits.SOFT_RENDER_SECONDS - MARGIN
+        try:
+            answer = self._settle("render", digest, data.decode(), extra, seconds=seconds)
+        except react_v8.TimeIsUp:
+            raise limits.Exhausted(limits.TOO_SLOW, file=revision.entry) from None
+        length, _, rest = _take(answer, revision.entry, digest).partition(":")
+        return _rendered(rest[: int(length)] or revision.subject, rest[int(length) :])
+
+    def _preparing(self, entry: str, name: str, *arguments: str) -> str:
+        """A call that does not count as a render."""
+        try:
+            return _take(self._settle(name, *arguments, seconds=limits.COMPILE_SECONDS - MARGIN), entry, arguments[0])
+        except react_v8.TimeIsUp:
+            raise limits.Exhausted(limits.TOO_SLOW_TO_COMPILE, file=entry) from None
+
+    def _settle(self, name: str, *arguments: str, seconds: float) -> str:
+        """An answer that is not `pending`: after a call V8 does what was put off, and then is asked again."""
+        end = time.monotonic() + seconds
+        try:
+            answer = self._isolate.call(name, *arguments, seconds=seconds)
+            if answer == "p":
+                answer = self._isolate.call("resume", seconds=max(end - time.monotonic(), 0.001))
+        except react_v8.Broken as error:
+            raise limits.Exhausted(f"{limits.TOO_MUCH_MEMORY} ({error})") from None
+        if answer == "T":
+            os._exit(1)  # another template's work, found too late: this one is rendered elsewhere
+        return answer
+
+
+def _extra(revision: Artifact, locale: str | None) -> dict[str, Any]:
+    """Props beside the data: only what was asked for, so that a template sees what it would see elsewhere."""
+    extra: dict[str, Any] = {} if locale is None else {"locale": locale}
+    if revision.translations:
+        extra["t"] = parts.translations(revision.translations, locale)
+    return extra
+
+
+def _take(answer: str, entry: str, digest: str) -> str:
+    """What the engine answered. Raises TemplateFault or KeyError."""
+    match answer[0]:
+        case "f":
+            place = _places.decode(answer[1:])
+            raise TemplateFault(place.message, file=place.file or entry, line=place.line, column=place.column)
+        case "t":
+            raise limits.Exhausted(TAMPERED, file=entry)
+        case "u":
+            raise KeyError(digest)
+    return answer[1:]
+
+
+def _rendered(subject: str, html: str) -> Rendered:
+    warnings = findings.warnings(html)
+    title = parts.one_line(subject)
+    return Rendered(title, html, text.plain(html), warnings if title else (*warnings, NO_SUBJECT))
