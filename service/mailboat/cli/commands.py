@@ -23,7 +23,9 @@ COMMANDS = {
     "client": Lazy("mailboat.cli.client:client", "Create, read and change clients: who may send."),
     "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys."),
     "send": Lazy("mailboat.cli.send:send", "Send a mail."),
+    "template": Lazy("mailboat.cli.template:template", "List, check and render templates, without a server."),
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
+    "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),
 }
 
 

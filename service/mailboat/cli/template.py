@@ -1,0 +1,174 @@
+"""`mailboat template`: look at templates with neither server nor database, through the same render processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailboat.cli.options import mapping
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Revision
+from mailboat.errors import MailboatError, TemplateFault
+from mailboat.registry.folder import Folder
+from mailboat.render.base import Job, Outcome
+from mailboat.render.pool import Pool
+
+SUFFIXES = (".html.j2", ".tsx", ".jsx")
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """A JSON object: in a file, or as it is when it begins with a brace."""
+    return mapping(text if text.lstrip().startswith("{") else "@" + text.removeprefix("@"))
+
+
+@click.group()
+def template() -> None:
+    """List, check and render the templates of a folder."""
+
+
+@template.command("list")
+@click.option(
+    "--source", type=click.Path(path_type=Path), help="Folder with templates.  [default: $MAILBOAT_TEMPLATES]"
+)
+def list_templates(source: Path | None) -> None:
+    """The name of every template, one a line."""
+    for name in Folder(_source(source)).names():
+        click.echo(name)
+
+
+@template.command()
+@click.argument("name_or_path")
+@click.option(
+    "--source", type=click.Path(path_type=Path), help="Folder with templates.  [default: $MAILBOAT_TEMPLATES]"
+)
+@click.option("--data", type=data_of, metavar="FILE|JSON", help="Data, - is stdin.  [default: the template's example]")
+@click.option("--locale", help="Language, such as de.")
+@click.option("--format", "form", type=click.Choice(["html", "text", "json"]), default="html", show_default=True)
+def render(name_or_path: str, source: Path | None, data: dict[str, Any] | None, locale: str | None, form: str) -> int:
+    """Render a template, by its name in the folder or by the path of its file, and print it.
+
+    A fault is printed as file:line:column: message, and the exit code is 1.
+    """
+    root, name = _locate(name_or_path, source)
+    outcome = asyncio.run(_render(root, [name], data, locale))[name]
+    if not isinstance(outcome, Rendered):
+        click.echo(_fault(root, outcome), err=True)
+        return 1
+    click.echo(_printed(outcome, form))
+    return 0
+
+
+@template.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--source", type=click.Path(path_type=Path), help="Folder that the paths' imports may reach.")
+def check(paths: tuple[str, ...], source: Path | None) -> int:
+    """Compile each template and render it with its example. PATHS are files, or folders of templates."""
+    faults = 0
+    for root, names in _to_check(paths, source):
+        for name, outcome in asyncio.run(_render(root, names, None, None)).items():
+            if isinstance(outcome, Rendered):
+                click.echo(f"{name}: ok")
+                for warning in outcome.warnings:
+                    click.echo(f"{name}: warning: {warning}", err=True)
+            else:
+                faults += 1
+                click.echo(_fault(root, outcome))
+    return 1 if faults else 0
+
+
+async def _render(root: Path, names: list[str], data: dict[str, Any] | None, locale: str | None) -> dict[str, Outcome]:
+    """What each of the templates gives, by its name."""
+    outcomes: dict[str, Outcome] = {}
+    jobs: dict[str, Job] = {}
+    folder = Folder(root)
+    for name in names:
+        try:
+            jobs[name] = _job(folder, name, data, locale)
+        except TemplateFault as fault:
+            outcomes[name] = fault
+    pool = Pool(1)
+    try:
+        rendered = await pool.render(list(jobs.values()))
+    finally:
+        await pool.close()
+    return outcomes | dict(zip(jobs, rendered, strict=True))
+
+
+def _job(folder: Folder, name: str, data: dict[str, Any] | None, locale: str | None) -> Job:
+    loaded = folder.load(name)
+    if loaded is None:
+        known = ", ".join(folder.names()) or "none"
+        raise TemplateFault(f"there is no template {name!r} in {folder.root}; there are: {known}")
+    revision: Revision = loaded[0]
+    return Job(revision, json.dumps(revision.sources.example if data is None else data).encode(), locale)
+
+
+def _printed(rendered: Rendered, form: str) -> str:
+    if form == "json":
+        answer = {
+            "subject": rendered.subject,
+            "html": rendered.html,
+            "text": rendered.text,
+            "size": len((rendered.html or "").encode()),
+            "warnings": list(rendered.warnings),
+        }
+        return json.dumps(answer, indent=2, ensure_ascii=False)
+    return (rendered.html if form == "html" else rendered.text) or ""
+
+
+def _fault(root: Path, fault: object) -> str:
+    """The fault with the file as seen from here."""
+    if isinstance(fault, TemplateFault) and fault.file and (root / fault.file).exists():
+        shown = os.path.relpath(root / fault.file)
+        return str(TemplateFault(fault.message, file=shown, line=fault.line, column=fault.column))
+    return str(fault)
+
+
+def _source(given: Path | None) -> Path:
+    """The folder to look in. Raises MailboatError when there is none."""
+    source = given or Path(os.environ.get("MAILBOAT_TEMPLATES") or "templates")
+    if not source.is_dir():
+        raise MailboatError(f"There is no folder {source}: name one with --source.")
+    return source
+
+
+def _locate(name_or_path: str, source: Path | None) -> tuple[Path, str]:
+    """The folder and the name of one template. A path's own folder is its volume, unless --source names one."""
+    path = Path(name_or_path)
+    if path.is_file():
+        folder, name = _of_file(path)
+        return (source or folder), name
+    if path.is_dir() and any((path / f"index{suffix}").is_file() for suffix in SUFFIXES):
+        return (source or path.resolve().parent), path.resolve().name
+    if path.name != name_or_path:
+        raise MailboatError(f"There is no file {name_or_path}.")
+    return _source(source), name_or_path
+
+
+def _of_file(path: Path) -> tuple[Path, str]:
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    if suffix is None:
+        raise MailboatError(f"{path} is not a template: its name has to end with {' or '.join(SUFFIXES)}.")
+    stem = path.name.removesuffix(suffix)
+    if stem == "index":
+        return path.resolve().parent.parent, path.resolve().parent.name
+    return path.resolve().parent, stem
+
+
+def _to_check(paths: tuple[str, ...], source: Path | None) -> Iterator[tuple[Path, list[str]]]:
+    for text in paths:
+        path = Path(text)
+        if path.is_dir() and not any((path / f"index{suffix}").is_file() for suffix in SUFFIXES):
+            names = Folder(path).names()
+            if not names:
+                raise MailboatError(f"{path} has no templates.")
+            yield path, names
+        else:
+            root, name = _locate(text, source)
+            yield root, [name]

@@ -1,0 +1,94 @@
+"""`mailboat template` as a person at a terminal uses it: no server, no database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHIPPED = Path(__file__).parents[3] / "templates"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs `mailboat template …` in the folder of the test."""
+
+    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mailboat", "template", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, input=stdin, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> Path:
+    path = tmp_path / "mails" / "hello.html.j2"
+    path.parent.mkdir()
+    path.write_text('---\nsubject: "Hi {{ name }}"\nexample: {name: Ada}\n---\n<p>Hello {{ name }}</p>\n')
+    return path
+
+
+def test_the_shipped_templates_are_sound(run):
+    checked = run("check", SHIPPED)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "receipt: ok" in checked.stdout
+
+
+def test_a_template_is_rendered_by_path_with_its_example(run, hello):
+    assert run("render", hello).stdout == "<p>Hello Ada</p>\n"
+
+
+def test_a_template_is_rendered_by_name_with_given_data(run, hello):
+    rendered = run("render", "hello", "--source", "mails", "--data", '{"name": "Bob"}', "--format", "json")
+    assert json.loads(rendered.stdout) == {
+        "subject": "Hi Bob",
+        "html": "<p>Hello Bob</p>",
+        "text": "Hello Bob",
+        "size": 16,
+        "warnings": [],
+    }
+
+
+def test_data_comes_from_a_file_or_from_stdin(run, hello, tmp_path):
+    (tmp_path / "data.json").write_text('{"name": "<b>"}')
+    assert run("render", hello, "--data", "data.json").stdout == "<p>Hello &lt;b&gt;</p>\n"
+    assert run("render", hello, "--data", "-", stdin='{"name": "Eve"}', ).stdout == "<p>Hello Eve</p>\n"  # fmt: skip
+
+
+def test_a_fault_is_one_line_with_the_authors_line_and_column(run, hello):
+    hello.write_text(hello.read_text() + "{{ missing }}\n")
+    failed = run("render", hello)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr == "mails/hello.html.j2:6:4: 'missing' is undefined\n"
+
+
+def test_check_names_every_fault_and_goes_on(run, hello):
+    (hello.parent / "broken.html.j2").write_text("<p>{% if %}</p>")
+    (hello.parent / "worse.html.j2").write_text("---\nsubjekt: x\n---\n")
+    checked = run("check", "mails")
+    assert checked.returncode == 1
+    assert checked.stdout.splitlines()[0].startswith("mails/worse.html.j2:2:1: front matter: ")
+    assert "mails/broken.html.j2:1:10: " in checked.stdout
+    assert "hello: ok" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["render", "nope", "--source", "mails"], "there is no template 'nope'"),
+        (["render", "mails/nope.html.j2"], "There is no file mails/nope.html.j2."),
+        (["render", "mails/hello.html.j2", "--data", "{"], "this is not JSON"),
+        (["render", "hello"], "There is no folder templates: name one with --source."),
+        (["check", "notes.txt"], "notes.txt is not a template"),
+    ],
+)
+def test_what_cannot_be_is_said_in_words(run, hello, tmp_path, arguments, words):
+    (tmp_path / "notes.txt").write_text("x")
+    failed = run(*arguments)
+    assert failed.returncode != 0
+    assert words in failed.stderr
+    assert "Traceback" not in failed.stderr
