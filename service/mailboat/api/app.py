@@ -17,7 +17,7 @@ from mailboat import __version__, dashboard
 from mailboat.api import problems
 from mailboat.api.app_state import administrator
 from mailboat.api.context import Context
-from mailboat.api.routes import admin, messages, stopped
+from mailboat.api.routes import admin, messages, stopped, templates
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
 from mailboat.delivery.validate import BatchRequest, SendRequest
@@ -35,6 +35,7 @@ def create(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.include_router(messages.router)
+    app.include_router(templates.router)
     app.include_router(admin.router)
     app.include_router(stopped.router)
     client_file = Path(context.settings.client_file) if context.settings.client_file else None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from mailboat.dashboard import Feed
+    from mailboat.render.pool import Pool
 
 log = structlog.get_logger()
 POOL_SIZE = 8
@@ -85,6 +86,13 @@ class Context:
         return engine.orm(self.settings.database_url)
 
     @cached_property
+    def renderer(self) -> Pool:
+        """Render processes for previews; they start with the first one."""
+        from mailboat.render.pool import Pool
+
+        return Pool(1)
+
+    @cached_property
     def feed(self) -> Feed:
         """The dashboard's live news of the inbox."""
         from mailboat.dashboard import Feed
@@ -114,6 +122,8 @@ class Context:
         await self.acceptor.close()
         await self._takes.close()
         self.authenticator.close()
+        if "renderer" in self.__dict__:
+            await self.renderer.close()
         if self.redis is not None:
             await self.redis.aclose()
         await asyncio.wait_for(self.pool.close(), 5)

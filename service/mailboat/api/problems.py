@@ -36,6 +36,7 @@ CODES = {
     "sender_not_allowed": (422, "The client may not send as this address."),
     "template_not_allowed": (422, "The client may not use this template."),
     "template_not_found": (422, "There is no template of this name."),
+    "template_failed": (422, "The template fails with this data; the detail says where."),
     "template_broken": (422, "The template cannot be read; the detail says where."),
     "unstorable": (422, "The database refuses the message."),
     "rate_limited": (429, "The client's bucket is empty; Retry-After says when it is not."),

@@ -131,7 +131,7 @@ def check_template(client: Client, request: SendRequest) -> str | None:
     if request.template is not None:
         if raw:
             raise _invalid(raw[0], f"{raw[0]} cannot stand beside template; the template makes it.")
-        if client.templates and not _matches(client.templates, request.template):
+        if not may_use(client, request.template):
             raise _invalid(
                 "template", f"This client may not use the template {request.template!r}.", "template_not_allowed"
             )
@@ -140,6 +140,11 @@ def check_template(client: Client, request: SendRequest) -> str | None:
         missing = "subject" if raw and request.subject is None else "html" if raw else "template"
         raise _invalid(missing, "Name a template, or give subject and html or text.", "missing_field")
     return None
+
+
+def may_use(client: Client, template: str) -> bool:
+    """Whether the client's patterns cover this template; without patterns it may use all."""
+    return not client.templates or _matches(client.templates, template)
 
 
 def draft(

@@ -65,6 +65,11 @@ class Catalog:
         head = self._heads.get((namespace, name))
         return head if head is not None else await self._from_heads(namespace, name)
 
+    async def names(self, namespace: str) -> list[str]:
+        """Every template that resolves in this namespace, sorted. Raises what `engine.AWAY` names."""
+        heads = await self._pool.fetch("select name from template_heads where namespace = $1", namespace)
+        return sorted({*self._folder.names(), *(row["name"] for row in heads)})
+
     async def load(self, digest: str) -> Revision | None:
         """The revision with this digest. Raises what `engine.AWAY` names."""
         found = self._revisions.get(digest)

@@ -1,0 +1,126 @@
+"""/v1/templates: what a client may send with, and what it looks like with given data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from mailboat.api import send
+from mailboat.api.app_state import authenticated, context_of
+from mailboat.delivery import validate
+from mailboat.delivery.accept import unavailable
+from mailboat.delivery.clients import Client
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Revision
+from mailboat.errors import Problem, TemplateFault
+from mailboat.registry.folder import NAME
+from mailboat.render.base import Job
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"])
+
+Caller = Annotated[Client, Depends(authenticated)]
+
+
+class TemplateSummary(BaseModel):
+    """A template by its name."""
+
+    name: str
+
+
+class TemplateDetail(TemplateSummary):
+    """A template and its live revision; `schema` is the JSON Schema of its data."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    engine: Literal["jinja", "react"]
+    revision: str
+    subject: str
+    data_schema: dict[str, Any] | None = Field(None, alias="schema")
+    example: dict[str, Any]
+    locales: list[str]
+
+
+class TemplateList(BaseModel):
+    """The templates that the caller may use, by name."""
+
+    items: list[TemplateSummary]
+
+
+class RenderRequest(BaseModel):
+    """Data for a preview; without it the template's example."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: dict[str, Any] | None = None
+    locale: str | None = Field(None, max_length=35)
+
+
+class Preview(BaseModel):
+    """What a mail would hold. `size`: octets of the HTML."""
+
+    subject: str
+    html: str | None
+    text: str | None
+    size: int
+    warnings: list[str]
+    revision: str
+
+
+@router.get("", response_model=TemplateList)
+async def list_templates(request: Request, caller: Caller) -> Any:
+    """Every template that the client may use."""
+    names = await context_of(request).catalog.names(caller.namespace)
+    return {"items": [{"name": name} for name in names if validate.may_use(caller, name)]}
+
+
+@router.get("/{name}", response_model=TemplateDetail)
+async def get_template(request: Request, caller: Caller, name: str) -> Any:
+    """One template with its live revision."""
+    revision = await _revision(request, caller, name)
+    sources = revision.sources
+    return {
+        "name": name,
+        "engine": sources.engine,
+        "revision": revision.digest,
+        "subject": sources.subject,
+        "schema": sources.schema,
+        "example": sources.example,
+        "locales": sorted(sources.translations),
+    }
+
+
+@router.post("/{name}/render", response_model=Preview)
+async def render_template(request: Request, caller: Caller, name: str, body: RenderRequest | None = None) -> Any:
+    """Render a template with given data; nothing is stored or sent."""
+    body = body or RenderRequest()
+    revision = await _revision(request, caller, name)
+    data = revision.sources.example if body.data is None else body.data
+    (outcome,) = await context_of(request).renderer.render([Job(revision, msgspec.json.encode(data), body.locale)])
+    if isinstance(outcome, TemplateFault):
+        place: dict[str, Any] = {"file": outcome.file, "line": outcome.line, "column": outcome.column}
+        raise Problem(422, "template_failed", f"The template failed: {outcome}", field="data", **place)
+    if not isinstance(outcome, Rendered):
+        raise unavailable(str(outcome))
+    return {
+        "subject": outcome.subject,
+        "html": outcome.html,
+        "text": outcome.text,
+        "size": len((outcome.html or "").encode()),
+        "warnings": list(outcome.warnings),
+        "revision": revision.digest,
+    }
+
+
+async def _revision(request: Request, caller: Client, name: str) -> Revision:
+    """The live revision. Raises Problem 404 for what the client may not use as for what does not exist."""
+    if not NAME.fullmatch(name) or not validate.may_use(caller, name):
+        raise Problem(404, "not_found", f"There is no template {name[:100]!r}.")
+    try:
+        return await send.resolve(context_of(request), caller, name)
+    except Problem as problem:
+        if problem.code == "template_not_found":
+            raise Problem(404, "not_found", f"There is no template {name!r}.") from None
+        raise
