@@ -147,6 +147,12 @@ class Queued(SQLModel, table=True):
         Index("queue_queued", "lane", "run_at", postgresql_where=text("state = 1")),
         Index("queue_owned", "owner", postgresql_where=text("state = 2")),
         Index("queue_stopped", "client_id", "id", postgresql_where=text("state IN (4, 5, 7)")),
+        # Events come home by our own mark; this is for those that bring the provider's id alone.
+        Index(
+            "queue_provider_message",
+            "provider_message_id",
+            postgresql_where=text("provider_message_id IS NOT NULL AND provider <> 'inbox'"),
+        ),
         # Room for updates on the same page, and vacuum soon: every message is three updates.
         {
             "postgresql_with": {
@@ -183,6 +189,71 @@ class Attempt(SQLModel, table=True):
     recipients: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     started_at: datetime | None = Field(default=None, sa_column=_moment())
     seconds: float = Field(default=0, sa_column=Column(REAL, nullable=False, server_default=text("0")))
+
+
+class WebhookReceipt(SQLModel, table=True):
+    """A verified delivery of a provider's webhook, as it came. `key` is the same in each repeat; where the signature
+    does not cover the body, `digest` binds the two."""
+
+    __tablename__ = "webhook_receipts"
+    __table_args__ = (
+        UniqueConstraint("kind", "key"),
+        Index("webhook_receipts_waiting", "id", postgresql_where=text("parsed_at IS NULL")),
+        Index("webhook_receipts_received", "received_at"),
+    )
+    id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
+    provider: str = Field(sa_column=_text())
+    kind: str = Field(sa_column=_text())
+    key: str = Field(sa_column=_text())
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: datetime | None = Field(default=None, sa_column=_moment())
+    parsed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+    fault: str | None = Field(default=None, sa_column=_text(nullable=True))
+
+
+class ReportedEvent(SQLModel, table=True):
+    """One fact about one recipient, as a provider reported it; see `domain.events`. `recipient` is an address's key.
+
+    `client_id` is set once the message was found; until then it is looked for again at `look_at`.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("provider", "event_id", "recipient"),
+        Index("events_message", "message_id", postgresql_where=text("message_id IS NOT NULL")),
+        Index("events_unmatched", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+        Index("events_received", "received_at"),
+    )
+    id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
+    provider: str = Field(sa_column=_text())
+    event_id: str = Field(sa_column=_text())
+    recipient: str = Field(sa_column=_text())
+    event: str = Field(sa_column=_text())
+    bounce: str | None = Field(default=None, sa_column=_text(nullable=True))
+    word: str = Field(sa_column=_text())
+    reason: str = Field(sa_column=_text())
+    raw: Any = Field(default=None, sa_column=Column(JSON, nullable=True))
+    message_id: UUID | None = None
+    client_id: int | None = None
+    provider_message_id: str = Field(sa_column=_text())
+    at: datetime = Field(sa_column=_moment(now=False))
+    received_at: datetime | None = Field(default=None, sa_column=_moment())
+    look_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class Suppression(SQLModel, table=True):
+    """An address that must not be mailed again, and why. `client_id` 0: by no client. `address` is an address's key."""
+
+    __tablename__ = "suppressions"
+    __table_args__ = (Index("suppressions_client", "client_id", "address"),)
+    address: str = Field(sa_column=Column(Text, primary_key=True))
+    client_id: int = Field(primary_key=True)
+    reason: str = Field(sa_column=_text())
+    source: str = Field(sa_column=_text())
+    detail: str = Field(sa_column=_text(default=""))
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    expires_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
 
 
 class TemplateHead(SQLModel, table=True):
