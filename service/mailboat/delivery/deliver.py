@@ -173,9 +173,13 @@ class Deliverer:
     def _of_error(
         self, error: ProviderError | RenderUnavailable, message: Claimed, policy: ClientPolicy, settled: dict[str, Fate]
     ) -> Verdict:
-        some_sent = any(fate.status == "sent" for fate in settled.values())
         return verdict.of_error(
-            error, _try(message), policy.retries, hold_uncertain=policy.hold_uncertain, some_sent=some_sent
+            error,
+            _try(message),
+            policy.retries,
+            hold_uncertain=policy.hold_uncertain,
+            some_sent=any(fate.status == "sent" for fate in settled.values()),
+            open_recipients=[address.email for address in _open_recipients(message, settled)],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -56,17 +57,19 @@ def of_error(
     *,
     hold_uncertain: bool,
     some_sent: bool,
+    open_recipients: Sequence[str] = (),
 ) -> Verdict:
-    """The message was not taken. `some_sent`: earlier attempts reached other recipients."""
+    """The message was not taken. `some_sent`: earlier attempts reached other recipients; it ends as sent then, and
+    those still open have failed."""
     detail = str(error) or type(error).__name__
     if error.ambiguous and hold_uncertain:
         return Verdict("held", "uncertain", detail)
     outcome: Outcome = "uncertain" if error.ambiguous else "retryable" if error.retryable else "failed"
-    if not error.retryable:
-        return Verdict("sent" if some_sent else "failed", outcome, detail)
-    delay = retry.next_delay(policy, attempt)
+    delay = retry.next_delay(policy, attempt) if error.retryable else None
+    if delay is None and some_sent:
+        return Verdict("sent", outcome, detail, fates={email: Fate("failed", detail) for email in open_recipients})
     if delay is None:
-        return Verdict("sent" if some_sent else "dead", outcome, detail)
+        return Verdict("dead" if error.retryable else "failed", outcome, detail)
     wait = error.retry_after if isinstance(error, Throttled) and error.retry_after else 0.0
     return Verdict("scheduled", outcome, detail, max(delay, min(wait, policy.cap)))
 
