@@ -9,6 +9,7 @@ COPY service/requirements.txt /tmp/service.txt
 RUN /opt/build/bin/pip install -q --require-hashes --only-binary :all: -r /tmp/build.txt \
  && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --require-hashes --only-binary :all: -r /tmp/service.txt
 COPY . .
+RUN PYTHON=/opt/build/bin/python MAILBOAT_PYTHON=/opt/mailboat/bin/python .ci/engine
 # Into a tree of its own, laid out like the environment's.
 RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --no-deps --prefix /opt/program /tmp/wheel/*.whl

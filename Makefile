@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup run check format test docs lock bench image
+.PHONY: help setup engine run check format test docs lock bench image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 
@@ -9,6 +9,9 @@ help: ## Print this list
 
 setup: ## Prepare .venv with .venv/bin/mailboat; starts nothing
 	@.ci/setup
+
+engine: setup ## Build the React engine: its bundle and a V8 snapshot (`make setup` does it too)
+	@.ci/engine
 
 run: setup ## Start Mailboat on this machine and print a curl line that sends a mail (ARGS for `mailboat up`)
 	@$(BIN)/mailboat up $(ARGS)
@@ -19,6 +22,7 @@ check: setup ## Check format, lint, types, layers and that generated pages are u
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/docs.py --check
+	@.ci/crds --check
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -30,6 +34,9 @@ test: setup ## Install what the tests need and run them all (ARGS for pytest)
 
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python .ci/docs.py
+
+crds: ## Copy the custom resources of crds/ into the chart
+	@.ci/crds
 
 lock: setup ## Lock the newest dependencies that pyproject.toml allows, with hashes
 	@.ci/lock

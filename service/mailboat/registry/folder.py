@@ -2,6 +2,7 @@
 
     receipt.html.j2            YAML front matter, then the HTML
     welcome/index.html.j2      the same with files of its own beside it
+    invoice.tsx                a React Email component; also invoice/index.tsx, and both of them in emails/
 
 A revision holds the entry and every file that it extends, includes or imports, from anywhere inside the volume.
 """
@@ -17,9 +18,11 @@ import msgspec
 from mailboat.domain import revision
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
+from mailboat.registry import imports
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
-ENTRIES = ("{name}.html.j2", "{name}/index.html.j2")
+JINJA_ENTRIES = ("{name}.html.j2", "{name}/index.html.j2")
+REACT_ENTRIES = ("{name}.tsx", "{name}/index.tsx", "emails/{name}.tsx", "emails/{name}/index.tsx")
 LARGEST_FILE = 1_048_576  # octets
 MOST_FILES = 200
 _REFERENCE = re.compile(r"{%-?\s*(?:extends|include|import|from)\s+(['\"])(?P<file>[^'\"]+)\1")
@@ -52,17 +55,31 @@ class Folder:
             return []
         found = {path.name.removesuffix(".html.j2") for path in self._root.glob("*.html.j2")}
         found |= {path.parent.name for path in self._root.glob("*/index.html.j2")}
+        for pattern in REACT_ENTRIES:
+            for path in self._root.glob(pattern.format(name="*")):
+                if self._is_react(path):
+                    found.add(path.parent.name if path.name == "index.tsx" else path.stem)
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def entry(self, name: str) -> Path | None:
         """The entry file of a template, or None when there is no such template."""
         if not NAME.fullmatch(name):
             return None
-        for pattern in ENTRIES:
+        return self._first(JINJA_ENTRIES, name) or self._first(REACT_ENTRIES, name)
+
+    def _first(self, patterns: tuple[str, ...], name: str) -> Path | None:
+        for pattern in patterns:
             path = self._root / pattern.format(name=name)
             if path.is_file() and self._inside(path):
                 return path
         return None
+
+    def _is_react(self, path: Path) -> bool:
+        """Whether this .tsx file is a template. One that cannot be read is, so that somebody hears of it."""
+        try:
+            return self._inside(path) and imports.is_template(self._read(path, path.name))
+        except (TemplateFault, OSError):
+            return True
 
     def load(self, name: str) -> tuple[Revision, list[Path]] | None:
         """The revision as it is on disk now, and the files it was read from. Raises TemplateFault."""
@@ -70,6 +87,12 @@ class Folder:
         if entry is None:
             return None
         key = self._key(entry)
+        if key.endswith(".tsx"):
+            return self._load_react(name, key)
+        if (other := self._first(REACT_ENTRIES, name)) is not None:
+            raise TemplateFault(
+                f"{self._key(other)} is a template of the same name: rename one of the two", file=key, line=1, column=1
+            )
         source = self._read(entry, key)
         front, body, first_line = _split(source, key)
         files, paths = {key: body}, [entry]
@@ -86,6 +109,29 @@ class Folder:
             first_line={key: first_line} if first_line > 1 else {},
         )
         return revision.revise(name, sources), paths
+
+    def _load_react(self, name: str, entry: str) -> tuple[Revision, list[Path]]:
+        """With the places of what it imports in vain, so that it is noticed when that appears."""
+        files: dict[str, str] = {}
+        paths: list[Path] = []
+        queue, missing = [entry], list[str]()
+        for key in queue:
+            if key in files:
+                continue
+            if len(files) >= MOST_FILES:
+                raise TemplateFault(f"more than {MOST_FILES} files", file=entry)
+            paths.append(self._root / key)
+            files[key] = self._read(paths[-1], key)
+            for wanted, there in imports.of(key, files[key], self._has):
+                (queue if there else missing).append(wanted)
+        return revision.revise(name, Sources(engine="react", entry=entry, files=files)), [
+            *paths,
+            *map(self._root.joinpath, missing),
+        ]
+
+    def _has(self, key: str) -> bool:
+        path = self._root / key
+        return path.is_file() and self._inside(path)
 
     def _collect(self, origin: Path, source: str, files: dict[str, str], paths: list[Path]) -> None:
         for reference in _REFERENCE.finditer(source):

@@ -39,7 +39,7 @@ def public(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def confine(memory: int) -> None:
-    """No more privileges, no files, `memory` bytes of private memory; the first to go when the machine runs out of it."""
+    """No more privileges, no files, `memory` bytes of private memory; the first to go when none is left."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for name in os.environ.keys() - public(os.environ).keys():
         del os.environ[name]

@@ -26,8 +26,9 @@ DIED = "ended the render process twice (a crash, or out of memory)"
 class Pool:
     """A `base.Renderer` on killable processes. Belongs to the event loop in which it first renders.
 
-    engine: what its processes are made for.  processes: how many work at once.  recycle: renders after which a process is replaced.  patience: seconds that
-    jobs wait for a process when there is none, before they give RenderUnavailable.
+    engine: what its processes are made for.  processes: how many work at once.  recycle: renders after which a
+    process is replaced.  patience: seconds that jobs wait for a process when there is none, before they give
+    RenderUnavailable.
     """
 
     def __init__(self, processes: int, *, engine: str = "jinja", recycle: int = 50_000, patience: float = 5.0) -> None:

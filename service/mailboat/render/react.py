@@ -1,4 +1,4 @@
-"""The engine `react`: React Email in V8. The other half of it is `service/engine`, whose `engine.mjs` lists the calls."""
+"""The engine `react`: React Email in V8. Its other half is `service/engine`, whose `engine.mjs` lists the calls."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Place(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
 
+
+react_v8.load()  # once, in the process that all render processes are forked from
 
 _artifacts = msgspec.msgpack.Decoder(Artifact)
 _places = msgspec.json.Decoder(Place)

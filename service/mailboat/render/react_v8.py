@@ -1,7 +1,7 @@
-"""V8 with the engine's bundle in it. The only module that knows the binding (pydeno): another one would be fitted here.
+"""V8 with the engine's bundle in it. The only module that knows the binding, pydeno: another would be fitted here.
 
-`make engine` writes the bundle, and a snapshot of the heap after it was evaluated: an isolate is then ready in a sixth of
-the time. A snapshot belongs to one build of V8, so its name says which; without the right one, the bundle is evaluated.
+`make engine` writes the bundle, and a snapshot of the heap after it was evaluated: an isolate is then ready in a sixth
+of the time. A snapshot belongs to one build of V8, so its name says which; without it, the bundle is evaluated.
 """
 
 from __future__ import annotations

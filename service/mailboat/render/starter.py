@@ -9,21 +9,22 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from mailboat.render import confine, zygote
+from mailboat.render import confine
 from mailboat.render.zygote import PID_BYTES
 
+PROGRAM = "mailboat.render.zygote"
 
 class Zygote:
     """One zygote process, and the socket on which it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
         """Fork and exec. In the thread that stays: a zygote is killed when the thread that started it ends."""
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.setblocking(False)
         library_path = os.environ.get("LD_LIBRARY_PATH")
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", ZYGOTE, str(theirs.fileno()), str(os.getpid()), self._engine],
+                [sys.executable, "-I", "-m", PROGRAM, str(theirs.fileno()), str(os.getpid()), engine],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -72,7 +73,8 @@ class Started:
 class Starter:
     """Keeps a zygote, and starts a new one when it has died. One `start` at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
         self._zygote: Zygote | None = None
         self._reply: asyncio.Future[Started] | None = None
 
@@ -84,7 +86,7 @@ class Starter:
     async def start(self, timeout: float) -> Started:
         """A new process. Raises OSError when there is none to be had, or not within `timeout` seconds."""
         if self._zygote is None:
-            self._zygote = Zygote()
+            self._zygote = Zygote(self._engine)
             asyncio.get_running_loop().add_reader(self._zygote.control, self._readable, self._zygote)
         reply: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._reply = reply

@@ -1,7 +1,8 @@
 """The zygote: a small process that has everything imported, and forks a render process whenever it is asked.
 
-Run as a program with the descriptor of its control socket, the pid of its parent and the name of an engine. Each packet that arrives asks
-for a process. The answer is a packet with its pid (0: fork failed), its socket and its pidfd. Ends with the socket.
+Run as a program with the descriptor of its control socket, the pid of its parent and the name of an engine. Each
+packet that arrives asks for a process. The answer is a packet with its pid (0: fork failed), its socket and its pidfd.
+Ends with the socket.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+// Bundles the runtime into one classic script: `node build.mjs FILE`.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as esbuild from 'esbuild';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const at = (file) => path.join(here, file);
+const common = {
+  bundle: true, write: false, minify: true, platform: 'neutral', target: 'es2023', legalComments: 'none',
+  mainFields: ['module', 'main'], conditions: ['import', 'module', 'browser'],
+  define: { 'process.env.NODE_ENV': '"production"' },
+};
+
+// Fizz without its streams: the internals behind renderToStaticMarkup, for a renderer that can wait.
+const INTERNALS = 'createRequest, createResumableState, createRenderState, createFormatContext, performWork, startFlowing';
+const STANDINS = {
+  'css-tree/dist/csstree.esm': at('runtime/csstree.mjs'),
+  '@react-email/render': at('runtime/render.mjs'),
+};
+
+const parts = {
+  name: 'parts',
+  setup(build) {
+    const fizz = at('node_modules/react-dom/cjs/react-dom-server-legacy.browser.production.js');
+    build.onResolve({ filter: /^fizz$/ }, () => ({ path: fizz }));
+    build.onLoad({ filter: /react-dom-server-legacy\.browser\.production\.js$/ }, ({ path: file }) => ({
+      contents: `${readFileSync(file, 'utf8')}\nexports.internals = { ${INTERNALS} };`,
+    }));
+    build.onResolve({ filter: /^(css-tree\/dist\/csstree\.esm|@react-email\/render)$/ }, ({ path: name }) => ({ path: STANDINS[name] }));
+    build.onResolve({ filter: /^react-email:/ }, ({ path: name }) => ({
+      path: at(`node_modules/react-email/dist/components/${name.slice('react-email:'.length)}.mjs`),
+    }));
+    build.onResolve({ filter: /^bundled:code-block$/ }, () => ({ path: 'code-block', namespace: 'bundled' }));
+    build.onLoad({ filter: /.*/, namespace: 'bundled' }, async () => ({ contents: await codeBlock(), loader: 'text' }));
+  },
+};
+
+/** Prism is half of everything and seldom wanted: its source is kept as text, and evaluated when a template names it. */
+async function codeBlock() {
+  const built = await esbuild.build({
+    ...common, entryPoints: [at('runtime/code-block.mjs')], format: 'cjs', external: ['react', 'react/jsx-runtime'], plugins: [parts],
+  });
+  return built.outputFiles[0].text;
+}
+
+const [outfile] = process.argv.slice(2);
+await esbuild.build({
+  ...common, write: true, entryPoints: [at('runtime/engine.mjs')], format: 'iife', plugins: [parts], outfile, loader: { '.tsx': 'text' },
+});

@@ -1,0 +1,124 @@
+// The engine's calls, as the host sees them: strings in, one string out, whose first letter says what it is.
+//   d  done; of a render what follows is `{length of subject}:{subject}{html}`
+//   p  pending: call `resume` once the microtasks have run
+//   f  failed: JSON {message, file, line, column}
+//   u  unknown revision
+//   t  RegExp.prototype is not what it was: use this isolate no more; T if it was like that before the call
+import './shims.mjs';
+import { jsx } from 'react/jsx-runtime';
+import warmUp from './warm-up.tsx';
+import { compile } from './compile.mjs';
+import { Fault, describe } from './faults.mjs';
+import * as fizz from './fizz.mjs';
+import { isIntact, lock } from './lockdown.mjs';
+import * as revisions from './revisions.mjs';
+import { belongTo } from './tailwind.mjs';
+
+const NOTHING = new Map();
+let largest = 2 ** 21;
+/** The call that waits for microtasks: `{revision, finish}`. */
+let pending = null;
+
+function failed(error, revision) {
+  return `f${JSON.stringify(describe(error, revision?.files ?? NOTHING, revisions.PREFIX.length))}`;
+}
+
+/** A call with everything around it that each one needs. */
+function guarded(revision, work) {
+  pending = null;
+  if (!isIntact()) return 'T';
+  let answer;
+  try {
+    answer = work();
+  } catch (error) {
+    answer = failed(error, revision);
+  }
+  return isIntact() ? answer : 't';
+}
+
+/** Renders, or begins to. */
+function render(digest, data, extra) {
+  const revision = revisions.get(digest);
+  if (!revision) return 'u';
+  return guarded(revision, () => {
+    belongTo(digest);
+    const component = revision.component();
+    const props = data === '' ? { ...example(revision, component) } : { ...JSON.parse(extra), ...JSON.parse(data) };
+    const given = revision.exports.subject ?? component.subject ?? '';
+    const subject = { value: typeof given === 'function' ? given(props) : given, settled: true, error: null };
+    if (typeof subject.value?.then === 'function') wait(subject);
+    return finishOrWait({ revision, subject, work: fizz.begin(jsx(component, props)) });
+  });
+}
+
+const example = (revision, component) => component.PreviewProps ?? revision.exports.PreviewProps;
+
+function wait(subject) {
+  subject.settled = false;
+  subject.value.then(
+    (value) => Object.assign(subject, { value, settled: true }),
+    (error) => Object.assign(subject, { error: { thrown: error }, settled: true }),
+  );
+}
+
+function finishOrWait(call) {
+  const { revision, subject, work } = call;
+  if (!subject.settled || !fizz.isDone(work)) {
+    pending = call;
+    return 'p';
+  }
+  if (subject.error) throw subject.error.thrown;
+  if (typeof subject.value !== 'string' && typeof subject.value !== 'number') {
+    throw new Fault('`subject` must be a string, or a function that returns one', revision.entry);
+  }
+  const title = String(subject.value);
+  const html = fizz.finish(work);
+  if (title.length + html.length > largest) throw new Fault(`makes more than ${largest} characters`, revision.entry);
+  return `d${title.length}:${title}${html}`;
+}
+
+function resume() {
+  const call = pending;
+  return guarded(call.revision, () => {
+    const answer = finishOrWait(call);
+    if (answer === 'p') throw new Fault('waits for something that never comes: there are no timers and no network here', call.revision.entry);
+    return answer;
+  });
+}
+
+globalThis.__mailboat = {
+  /** Compiles `{entry, files}`; what follows `d` is JSON: code by file. */
+  compile: (json) => guarded(null, () => {
+    const { entry, files } = JSON.parse(json);
+    return `d${JSON.stringify(compile(entry, files))}`;
+  }),
+  /** Keeps `{entry, codes}` ready and runs its modules. `d1`: there is an example to render, `d0`: there is none. */
+  define: (digest, json) => {
+    const { entry, codes } = JSON.parse(json);
+    const revision = revisions.add(digest, entry, codes);
+    const answer = guarded(revision, () => (example(revision, revision.component()) ? 'd1' : 'd0'));
+    if (answer[0] === 'f') revisions.remove(digest);
+    return answer;
+  },
+  /** Renders with data (a JSON object; '' for the example), to which `extra` (another) lends what it lacks. */
+  render,
+  resume,
+  /** The example as JSON after `d`; an empty object if there is none, or none that is JSON. */
+  example: (digest) => {
+    const revision = revisions.get(digest);
+    if (!revision) return 'u';
+    return guarded(revision, () => `d${JSON.stringify(example(revision, revision.component()) ?? {})}`);
+  },
+  /** Compiles, defines and renders a mail of its own, so that no author's pays for the first time. */
+  warmUp: () => {
+    revisions.add('', 'warm-up.tsx', compile('warm-up.tsx', { 'warm-up.tsx': warmUp }));
+    return render('', '', '{}');
+  },
+  /** Ends the preparations: `{environment, largest}` are for good, and everything within reach is frozen. */
+  lock: (json) => {
+    const settings = JSON.parse(json);
+    largest = settings.largest;
+    revisions.provide(settings.environment);
+    lock(revisions.reachable);
+  },
+};

@@ -1,0 +1,51 @@
+// React's server renderer without stream comments, and with patience: it waits for what suspends.
+import { Suspense } from 'react';
+import { jsx } from 'react/jsx-runtime';
+import { internals } from 'fizz';
+
+const DOCTYPE =
+  '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">';
+const PRELOAD = /\brel\s*=\s*["']?preload\b/i;
+const OF_IMAGE = /\bas\s*=\s*["']?image\b/i;
+
+/** Start to render an element. What is not done at once goes on in microtasks. */
+export function begin(element) {
+  const work = { failed: false, error: undefined, request: null, waiting: null };
+  const resumable = internals.createResumableState(undefined);
+  work.request = internals.createRequest(
+    jsx(Suspense, { children: element }), resumable, internals.createRenderState(resumable, true), internals.createFormatContext(0, null, 0, null),
+    Infinity,
+    (error) => {
+      if (!work.failed) [work.failed, work.error] = [true, error];
+      work.waiting?.();
+    },
+    undefined, () => work.waiting?.(),
+  );
+  internals.performWork(work.request);
+  if (work.request.status === 10) work.request.status = 11;
+  return work;
+}
+
+export const isDone = (work) => work.failed || work.request.allPendingTasks === 0;
+
+export function settled(work) {
+  return isDone(work) ? Promise.resolve() : new Promise((resolve) => { work.waiting = resolve; });
+}
+
+/** The document. Throws what a component threw, wherever in the tree. */
+export function finish(work) {
+  let html = '';
+  if (!work.failed) {
+    internals.startFlowing(work.request, {
+      push(chunk) { if (chunk !== null) html += chunk; return true; },
+      destroy(error) { [work.failed, work.error] = [true, error]; },
+    });
+  }
+  if (work.failed) throw work.error;
+  return DOCTYPE + withoutPreloads(html).replace(/<!DOCTYPE.*?>/, '');
+}
+
+function withoutPreloads(html) {
+  if (!html.includes('preload')) return html;
+  return html.replace(/<link\b[^>]*\/?>/gi, (tag) => (PRELOAD.test(tag) && OF_IMAGE.test(tag) ? '' : tag));
+}
