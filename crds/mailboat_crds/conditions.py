@@ -1,0 +1,62 @@
+"""Conditions by name, and the reasons that stand in them."""
+
+from __future__ import annotations
+
+READY = "Ready"
+RECONCILING = "Reconciling"
+STALLED = "Stalled"
+"""On all kinds. The last two are there only while they are true."""
+
+CREDENTIALS_READY = "CredentialsReady"
+SUSPENDED = "Suspended"
+QUOTA_EXCEEDED = "QuotaExceeded"
+SOURCE_VALID = "SourceValid"
+SCHEMA_VALID = "SchemaValid"
+PUBLISHED = "Published"
+SECRET_READY = "SecretReady"  # noqa: S105 - a condition's name
+REACHABLE = "Reachable"
+CIRCUIT_OPEN = "CircuitOpen"
+
+OF_KIND = {
+    "EmailClient": (READY, CREDENTIALS_READY, SUSPENDED, QUOTA_EXCEEDED, RECONCILING, STALLED),
+    "EmailTemplate": (READY, SOURCE_VALID, SCHEMA_VALID, PUBLISHED, RECONCILING, STALLED),
+    "EmailProvider": (READY, SECRET_READY, REACHABLE, CIRCUIT_OPEN, RECONCILING, STALLED),
+}
+"""Every condition of a kind, in the order in which they are shown."""
+
+ONLY_WHILE_TRUE = frozenset({RECONCILING, STALLED, SUSPENDED, QUOTA_EXCEEDED, CIRCUIT_OPEN})
+
+ROTATE_REQUESTED_AT = "mailboat.dev/rotate-requested-at"
+RECONCILE_REQUESTED_AT = "mailboat.dev/reconcile-requested-at"
+"""Annotations: any new value asks for it."""
+
+REASONS = {
+    "Reconciled": "All of the spec is in force.",
+    "SpecInvalid": "The spec says something that only Mailboat can tell is wrong; the message names the field.",
+    "DatabaseAway": "PostgreSQL did not answer; it is tried again.",
+    "KeyIssued": "The Secret has a key that works.",
+    "KeyRotated": "The Secret has a new key; the one before ends after the overlap.",
+    "KeyLost": "The Secret is gone or has been changed, and a new key could not be put there yet.",
+    "Suspended": "spec.suspended is true.",
+    "QuotaUsed": "The month's quota is used up.",
+    "SecretNotFound": "A Secret that the spec names is not there.",
+    "SecretIncomplete": "A Secret that the spec names lacks a key, or holds something unusable.",
+    "SecretsRead": "Every Secret that the spec names is there and complete.",
+    "NoSecretNeeded": "The spec names no Secret.",
+    "SourceNotFound": "The ConfigMap of spec.sourceRef, or its key, is not there.",
+    "SourceBroken": "The sources do not compile, or not render the example; the message has file, line and column.",
+    "SourceRendered": "The sources compile, and the example renders.",
+    "RenderUnavailable": "No render process could be had; it is tried again.",
+    "SchemaBroken": "spec.schema is not a JSON Schema, or the example does not fit it.",
+    "SchemaSound": "spec.schema is a JSON Schema, and the example fits it.",
+    "NoSchema": "There is no spec.schema: any data is accepted.",
+    "RevisionLive": "Messages are rendered with the newest revision.",
+    "OlderRevisionLive": "The newest sources are broken; messages are rendered with the last good revision.",
+    "NotPublished": "No revision has been good so far; messages cannot use the template.",
+    "Answered": "The provider answered and accepted our credentials.",
+    "Unreachable": "The provider did not answer.",
+    "Refused": "The provider answered and refuses us.",
+    "NotChecked": "The provider was not asked.",
+    "BreakerOpen": "Too many calls failed; mail takes the next provider of its route.",
+}
+"""Every reason, and what it means."""
