@@ -50,6 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to wait for any answer of the SMTP server."""
     smtp_ca_file: str = ""
     """PEM file of the authorities that sign the SMTP server's certificate. Empty: the system's."""
+    dkim_domain: str = ""
+    """Domain in whose name the provider `smtp` signs mail from it and its subdomains (DKIM). Empty: unsigned."""
+    dkim_selector: str = "mailboat"
+    """Selector of the DKIM key: the public key is looked up at SELECTOR._domainkey.DOMAIN."""
+    dkim_key_file: str = ""
+    """PEM file of the private DKIM key, RSA (2048 bits are usual) or Ed25519."""
     providers_file: str = ""
     """YAML file with a list of further providers, each shaped like an EmailProvider: name, one of smtp, ses, sendgrid,
     mailgun, postmark or inbox, credentials, limits. Read at start."""

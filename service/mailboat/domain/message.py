@@ -11,13 +11,17 @@ from mailboat.domain.address import Address
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who a message is from and for. Kept with the message as JSON."""
+    """Who a message is from and for. Kept with the message as JSON.
+
+    `unsubscribe`: the one recipient gets a one-click way out (RFC 8058).
+    """
 
     sender: Address
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
     reply_to: tuple[Address, ...] = ()
+    unsubscribe: bool = False
 
     @property
     def recipients(self) -> tuple[tuple[str, Address], ...]:
@@ -69,6 +73,7 @@ class Mail(msgspec.Struct, frozen=True):
 
     `message_id` (with angle brackets) and `date` are the same in every attempt. `recipients` are the envelope
     recipients still open, each once; `envelope` is what the headers say, and its `bcc` never becomes a header.
+    `unsubscribe_url` is where one POST takes the recipient off (RFC 8058).
     """
 
     id: UUID
@@ -84,6 +89,8 @@ class Mail(msgspec.Struct, frozen=True):
     attachments: tuple[AttachedFile, ...] = ()
     client: str = ""
     traceparent: str = ""
+    template: str = ""
+    unsubscribe_url: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True):

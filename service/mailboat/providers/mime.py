@@ -41,6 +41,7 @@ _LINE_BREAK = re.compile("[\r\n\x00]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OVERLONG_WORD = re.compile("[^ ]{900}")
+_NO_FEEDBACK = re.compile(r"[^A-Za-z0-9._-]")
 _HEADER_VALUE = 8192  # characters
 
 _PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?|")  # printable ASCII that neither begins nor ends with a space
@@ -98,6 +99,27 @@ def header_fault(name: str, value: str) -> str | None:
     return None
 
 
+def own_headers(mail: Mail) -> dict[str, str]:
+    """What Mailboat adds where the client has not set it: Feedback-ID, and the way out (RFC 2369, RFC 8058).
+
+    Raises Rejected when the mail has both an `unsubscribe_url` and such a header of the client's.
+    """
+    given = {name.lower() for name in mail.headers}
+    added = {} if "feedback-id" in given else {"Feedback-ID": _feedback_id(mail)}
+    if mail.unsubscribe_url:
+        if "list-unsubscribe" in given or "list-unsubscribe-post" in given:
+            raise Rejected("The message sets List-Unsubscribe itself and asks for an unsubscribe link: drop one.")
+        added["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        added["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return added
+
+
+def _feedback_id(mail: Mail) -> str:
+    """`flow:template:client:mailboat`: Gmail reports complaints by each of them."""
+    words = (mail.tags.get("flow", ""), mail.template, mail.client)
+    return ":".join((*(_NO_FEEDBACK.sub("-", word[:64]) for word in words), "mailboat"))
+
+
 def needs_smtputf8(mail: Mail) -> str | None:
     """The first address, in headers or envelope, whose local part is not ASCII; None when there is none."""
     envelope = mail.envelope
@@ -141,6 +163,7 @@ def _head(mail: Mail, smtputf8: bool) -> bytes:
     if not envelope.to and not envelope.cc:
         lines.append("To: undisclosed-recipients:;")
     lines += (_subject(mail.subject), _fold("Message-ID", (mail.message_id,)))
+    lines += (_custom(name, value) for name, value in own_headers(mail).items())
     lines += (_custom(name, value) for name, value in mail.headers.items())
     lines.append("MIME-Version: 1.0\r\n")
     return "\r\n".join(lines).encode()

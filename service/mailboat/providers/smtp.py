@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import ssl
 from functools import lru_cache
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import structlog
 
 from mailboat.domain.message import Mail, Receipt, Refusal
 from mailboat.errors import ConfigurationError, Misconfigured, ProviderError, Rejected, Unavailable, Uncertain
@@ -14,30 +16,38 @@ from mailboat.providers import mime, smtp_session
 from mailboat.providers.smtp_pool import Pool
 from mailboat.providers.smtp_session import NOT_US, Dialogue, Reply, Server, Tls, Transaction, fault
 
+if TYPE_CHECKING:
+    from mailboat.providers.dkim import Signer  # needs cryptography, which is large: only for those who sign
+
+log = structlog.get_logger()
 PORTS = {"smtp": 587, "smtps": 465}
 _TOO_MANY_RECIPIENTS = re.compile(r"[45]\.5\.3\b")
 
 
 class Smtp:
-    """Hands mail to one SMTP server."""
+    """Hands mail to one SMTP server, signed where `dkim` may speak for the domain in From."""
 
     kind = "smtp"
 
-    def __init__(self, name: str, server: Server, *, connections: int = 20) -> None:
+    def __init__(self, name: str, server: Server, *, connections: int = 20, dkim: Signer | None = None) -> None:
         self.name = name
         self.concurrency = connections
         self._server = server
         self._pool = Pool(server, connections)
+        self._dkim = dkim
+        self._unsigned: set[str] = set()  # domains of which the log knows
 
     @classmethod
-    def from_url(cls, name: str, url: str, *, connections: int, timeout: float, ca_file: str = "") -> Smtp:
+    def from_url(
+        cls, name: str, url: str, *, connections: int, timeout: float, ca_file: str = "", dkim: Signer | None = None
+    ) -> Smtp:
         """From MAILBOAT_SMTP_URL and its neighbours. Raises ConfigurationError, which never shows the password."""
-        return cls(name, server_of(url, timeout=timeout, ca_file=ca_file), connections=connections)
+        return cls(name, server_of(url, timeout=timeout, ca_file=ca_file), connections=connections, dkim=dkim)
 
     def build(self, mail: Mail) -> Transaction:
         """7-bit bytes, which every server takes; SMTPUTF8 only for a local part that cannot do without."""
         utf8 = mime.needs_smtputf8(mail)
-        raw = mime.encode(mail, smtputf8=utf8 is not None)
+        raw = self._signed(mime.encode(mail, smtputf8=utf8 is not None), mail.envelope.sender.domain)
         data = (raw.replace(b"\r\n.", b"\r\n..") if b"\r\n." in raw else raw) + b".\r\n"
         recipients: dict[bytes, tuple[str, ...]] = {}
         for one in mail.recipients:
@@ -46,6 +56,16 @@ class Smtp:
         if not recipients:
             raise Rejected("The message has no recipients.")
         return Transaction(_wire(mail.envelope.sender.email), recipients, data, len(raw), utf8)
+
+    def _signed(self, raw: bytes, domain: str) -> bytes:
+        if self._dkim is None:
+            return raw
+        if self._dkim.aligns(domain):
+            return self._dkim.header(raw) + raw
+        if domain not in self._unsigned:
+            self._unsigned.add(domain)
+            log.warning("not signed", provider=self.name, sender_domain=domain, dkim_domain=self._dkim.domain)
+        return raw
 
     async def send(self, request: Transaction) -> Receipt:
         """Raises only when no recipient was accepted; else the receipt names the recipients that are still open."""

@@ -254,3 +254,26 @@ class TestCustomHeaders:
     def test_unsubscribe_links_have_to_be_ascii(self):
         assert "percent-encode" in mime.header_fault("List-Unsubscribe", "<https://köln.test>")
         assert mime.header_fault("List-Unsubscribe", "<https://example.com>") is None
+
+
+class TestOwnHeaders:
+    def test_feedback_goes_by_flow_template_and_client(self, mail_of):
+        raw = mime.encode(mail_of(tags={"flow": "check:out ä"}, template="receipt"))
+        assert read(raw).get_all("feedback-id") == ["check-out--:receipt:storefront:mailboat"]
+        assert read(mime.encode(mail_of()))["feedback-id"] == "::storefront:mailboat"
+
+    def test_a_feedback_id_of_the_client_stays_as_it_is(self, mail_of):
+        raw = mime.encode(mail_of(headers={"feedback-ID": "a:b:c:shop"}))
+        assert read(raw).get_all("feedback-id") == ["a:b:c:shop"]
+
+    def test_the_way_out_is_one_click(self, mail_of):
+        url = "https://mail.example.com/unsubscribe/" + "x" * 43
+        message = read(mime.encode(mail_of(unsubscribe_url=url)))
+        assert message["list-unsubscribe"] == f"<{url}>"
+        assert message["list-unsubscribe-post"] == "List-Unsubscribe=One-Click"
+        assert read(mime.encode(mail_of()))["list-unsubscribe"] is None
+
+    def test_two_ways_out_are_refused(self, mail_of):
+        mail = mail_of(headers={"list-unsubscribe": "<https://example.com>"}, unsubscribe_url="https://example.com")
+        with pytest.raises(Rejected, match="drop one"):
+            mime.encode(mail)
