@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import SQLAlchemyError
 
 from mailboat.db import engine, partitions
 from mailboat.errors import ConfigurationError
@@ -24,8 +25,14 @@ def upgrade(dsn: str) -> None:
     """Migrate to the newest schema and make partitions ahead. Raises ConfigurationError when it cannot be done."""
     try:
         asyncio.run(_upgrade(dsn))
-    except (OSError, asyncpg.PostgresError, ValueError) as error:
-        raise ConfigurationError(f"DATABASE_URL: cannot migrate: {error or type(error).__name__}") from error
+    except (OSError, asyncpg.PostgresError, SQLAlchemyError, ValueError) as error:
+        raise ConfigurationError(f"DATABASE_URL: cannot migrate: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What PostgreSQL said, without what SQLAlchemy says around it."""
+    said = getattr(getattr(error, "orig", None), "__cause__", None) or error
+    return str(said) or type(said).__name__
 
 
 async def _upgrade(dsn: str) -> None:
@@ -39,7 +46,6 @@ async def _upgrade(dsn: str) -> None:
         async with orm.connect() as connection:
             await connection.run_sync(_run)
             await connection.commit()
-        await orm.dispose()
         await partitions.ensure(lock, datetime.now(UTC).date())
     finally:
         await lock.close()

@@ -12,6 +12,7 @@ import asyncpg
 
 PARTITIONED = ("messages", "attempts")
 MONTHS_AHEAD = 3
+LOCK = 0x6D61696C626F6176
 
 
 def month_after(month: date, count: int = 1) -> date:
@@ -32,17 +33,31 @@ def name(table: str, month: date) -> str:
 
 async def ensure(connection: asyncpg.Connection, today: date) -> list[str]:
     """Make the partitions from last month (clocks differ) to MONTHS_AHEAD. Returns the names of new ones."""
-    made = []
-    for offset in range(-1, MONTHS_AHEAD + 1):
-        month = month_after(today.replace(day=1), offset)
-        for table in PARTITIONED:
-            if await connection.fetchval("select to_regclass($1) is null", name(table, month)):
-                await connection.execute(
-                    f"create table if not exists {name(table, month)} partition of {table} "
-                    f"for values from ('{first_id(month)}') to ('{first_id(month_after(month))}')"
-                )
-                made.append(name(table, month))
-    return made
+    if not await _missing(connection, today):
+        return []
+    async with connection.transaction():
+        # One at a time: `if not exists` looks before it waits for the table's lock, and fails after it.
+        await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+        missing = await _missing(connection, today)
+        for table, month in missing:
+            await connection.execute(
+                f"create table {name(table, month)} partition of {table} "
+                f"for values from ('{first_id(month)}') to ('{first_id(month_after(month))}')"
+            )
+    return [name(table, month) for table, month in missing]
+
+
+async def _missing(connection: asyncpg.Connection, today: date) -> list[tuple[str, date]]:
+    """Table and month of each partition that should be there and is not."""
+    months = [month_after(today.replace(day=1), offset) for offset in range(-1, MONTHS_AHEAD + 1)]
+    wanted = {name(table, month): (table, month) for month in months for table in PARTITIONED}
+    rows = await connection.fetch(
+        # Not by to_regclass, which may remember that a table was missing.
+        "select name from unnest($1::text[]) with ordinality as t(name, n) where not exists "
+        "(select from pg_class where relname = name and pg_table_is_visible(oid)) order by n",
+        list(wanted),
+    )
+    return [wanted[row[0]] for row in rows]
 
 
 async def drop_before(connection: asyncpg.Connection, day: date) -> list[str]:
