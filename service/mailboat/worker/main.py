@@ -28,7 +28,7 @@ from mailboat.providers.base import Provider
 from mailboat.providers.registry import providers_for
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
-from mailboat.render.pool import Pool
+from mailboat.render.pools import Pools
 from mailboat.settings import Settings
 from mailboat.telemetry import Traces, configure_logs
 from mailboat.worker.broker import DoorbellBroker
@@ -91,7 +91,7 @@ class Worker:
         self._redis: Redis = valkey.client(settings.redis_url)
         self._claimer = Claimer(settings.database_url, owner.id)
         self._booker = Booker(settings.database_url, owner.id)
-        self._renderer = Pool(settings.render_processes or min(4, os.cpu_count() or 1))
+        self._renderer = Pools(settings.render_processes or min(4, os.cpu_count() or 1))
         self._deliverer = Deliverer(
             pool=pool,
             claimer=self._claimer,
