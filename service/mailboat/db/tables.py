@@ -257,13 +257,18 @@ class Suppression(SQLModel, table=True):
 
 
 class TemplateHead(SQLModel, table=True):
-    """Which revision a template's name stands for. `origin`: folder (kept by the watcher) or resource."""
+    """Which revision a template's name stands for. `origin`: folder (kept by the watcher) or resource.
+
+    What is `shared` may be used from every namespace.
+    """
 
     __tablename__ = "template_heads"
+    __table_args__ = (Index("template_heads_shared", "name", postgresql_where=text("shared")),)
     namespace: str = Field(sa_column=Column(Text, primary_key=True))
     name: str = Field(sa_column=Column(Text, primary_key=True))
     digest: str = Field(sa_column=_text())
     origin: str = Field(sa_column=_text())
+    shared: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     updated_at: datetime | None = Field(default=None, sa_column=_moment())
 
 
@@ -275,6 +280,51 @@ class TemplateSource(SQLModel, table=True):
     name: str = Field(sa_column=_text())
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Declared(SQLModel, table=True):
+    """A resource as it was applied last: spec and status, never a secret in the clear.
+
+    `digest` is of all that went into it; `sealed` are the Secrets that it refers to (`declare.seal`).
+    """
+
+    __tablename__ = "declared"
+    kind: str = Field(sa_column=Column(Text, primary_key=True))
+    namespace: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    generation: int = Field(sa_type=BigInteger)
+    digest: str = Field(sa_column=_text())
+    metadata_: dict[str, Any] = Field(sa_column=Column("metadata", JSON, nullable=False))
+    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    status: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    sealed: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    applied_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class ProviderRecord(SQLModel, table=True):
+    """A declared provider, as the workers use it. `allowed` are the other namespaces that may route to it."""
+
+    __tablename__ = "providers"
+    namespace: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    kind: str = Field(sa_column=_text())
+    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    sealed: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    allowed: list[str] = Field(default_factory=list, sa_column=_texts())
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class ClientSecret(SQLModel, table=True):
+    """Which of a client's keys is in its Secret, and which one was before. `rotate_request` was acted on last."""
+
+    __tablename__ = "client_secrets"
+    client_id: int = Field(sa_column=Column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True))
+    secret_name: str = Field(sa_column=_text())
+    key: str = Field(sa_column=_text())
+    previous_key: str | None = Field(default=None, sa_column=_text(nullable=True))
+    rotated_at: datetime | None = Field(default=None, sa_column=_moment())
+    rotate_request: str = Field(default="", sa_column=_text(default=""))
 
 
 class Worker(SQLModel, table=True):
