@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import asyncpg
 
+from mailboat.errors import ConfigurationError
+from mailboat.providers import manifest
 from mailboat.providers.base import Provider
 from mailboat.providers.inbox import Inbox
+from mailboat.providers.manifest import Manifest
+from mailboat.providers.pace import Paced
 from mailboat.providers.smtp import Smtp
 from mailboat.settings import Settings
 
-Factory = Callable[[str, Settings, asyncpg.Pool], Provider | None]
+Factory = Callable[[Manifest, asyncpg.Pool], Provider]
 
 
-def _inbox(name: str, settings: Settings, pool: asyncpg.Pool) -> Provider:
-    return Inbox(name, pool)
+def _of(place: str) -> Factory:
+    """A kind that is loaded when a manifest names it: their libraries are large, and few processes need them all."""
+
+    def make(given: Manifest, pool: asyncpg.Pool) -> Provider:
+        module, _, name = place.partition(":")
+        maker = getattr(importlib.import_module(module), name)
+        made: Provider = getattr(maker, "from_manifest", maker)(given)
+        return made
+
+    return make
 
 
-def _smtp(name: str, settings: Settings, pool: asyncpg.Pool) -> Provider | None:
-    if not settings.smtp_url:
-        return None
+KINDS: dict[str, Factory] = {
+    "inbox": lambda given, pool: Inbox(given.name, pool),
+    "smtp": _of("mailboat.providers.smtp_manifest:from_manifest"),
+    "ses": _of("mailboat.providers.ses:Ses"),
+    "sendgrid": _of("mailboat.providers.sendgrid:SendGrid"),
+    "mailgun": _of("mailboat.providers.mailgun:Mailgun"),
+    "postmark": _of("mailboat.providers.postmark:Postmark"),
+}
+"""How a manifest makes a provider of each kind. Raises ConfigurationError naming file, item and field."""
+
+
+def _smtp(settings: Settings) -> Smtp:
+    """The provider of MAILBOAT_SMTP_URL and its neighbours."""
+    signer = None
+    if settings.dkim_domain or settings.dkim_key_file:
+        from mailboat.providers.dkim import Signer
+
+        signer = Signer.from_settings(settings)
     return Smtp.from_url(
-        name,
+        "smtp",
         settings.smtp_url,
         connections=settings.smtp_connections,
         timeout=settings.smtp_timeout,
         ca_file=settings.smtp_ca_file,
+        dkim=signer,
     )
-
-
-KINDS: dict[str, Factory] = {"inbox": _inbox, "smtp": _smtp}
-"""How the settings make a provider of each kind; None where they ask for none."""
 
 
 def providers_for(settings: Settings, pool: asyncpg.Pool) -> dict[str, Provider]:
     """Every provider that the settings ask for, by name; `inbox` always. Raises ConfigurationError."""
-    made = {kind: make(kind, settings, pool) for kind, make in KINDS.items()}
-    return {name: provider for name, provider in made.items() if provider is not None}
+    made: dict[str, Provider] = {"inbox": Inbox("inbox", pool)}
+    if settings.smtp_url:
+        made["smtp"] = _smtp(settings)
+    for given in manifest.read(settings.providers_file, KINDS) if settings.providers_file else ():
+        if given.name in made:
+            raise ConfigurationError(f"{given.place}: name: {given.name} is there already, by the settings. Rename it.")
+        provider = KINDS[given.kind](given, pool)
+        pace = given.limits.max_per_second
+        made[given.name] = provider if pace is None else Paced(provider, pace)
+    return made
