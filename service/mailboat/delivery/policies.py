@@ -18,12 +18,13 @@ from clients where id = any($1::integer[])
 
 
 class ClientPolicy(msgspec.Struct, frozen=True):
-    """A client's name, its retries, its route (the first provider first; empty: the default) and uncertain sends."""
+    """Who a client is, its retries, its route (the first provider first; empty: the default) and uncertain sends."""
 
     name: str
     retries: retry.Policy
     route: tuple[str, ...] = ()
     hold_uncertain: bool = False
+    namespace: str = "default"
 
 
 class Policies:
@@ -50,4 +51,4 @@ def _policy(row: asyncpg.Record | None, default: retry.Policy) -> ClientPolicy:
     retries = retry.Policy(
         *(own or common for own, common in zip(given, msgspec.structs.astuple(default), strict=True))
     )
-    return ClientPolicy(row["name"], retries, tuple(row["route"]), row["on_uncertain"] == "hold")
+    return ClientPolicy(row["name"], retries, tuple(row["route"]), row["on_uncertain"] == "hold", row["namespace"])

@@ -1,6 +1,7 @@
 """The catalogue: from a template's name to its live revision, from a digest to its sources.
 
-The source volume comes first, then the heads in Postgres, which say the same thing for machines without that volume.
+A template that was declared in the client's namespace comes first, then the source volume, then what other namespaces
+share. The heads in Postgres say all of that, also on machines without the volume.
 Whatever a message is accepted with is kept in `template_sources` before the message is: it can be rendered later,
 however the folder has changed.
 """
@@ -18,21 +19,30 @@ from mailboat.domain.revision import Revision
 from mailboat.registry.folder import Folder
 
 LOOK_AGAIN_SECONDS = 0.2  # how long a folder's answer is taken for true
+HEAD_SECONDS = 1.0  # how long a head is taken for true, should the notification of its change be lost
 KEPT = 512  # revisions in memory
+KEPT_HEADS = 4096
+RESOURCE, FOLDER = "resource", "folder"
 
 _KEEP = """
 insert into template_sources (digest, name, body) values ($1, $2, $3::json) on conflict (digest) do nothing
 """
 _HEAD = """
-select s.digest, s.name, s.body from template_heads h join template_sources s using (digest)
-where h.namespace = $1 and h.name = $2
+select digest, namespace = $1 and origin = 'resource' as own from template_heads
+where name = $2 and (namespace = $1 or shared or origin = 'folder')
+order by own desc, origin = 'folder' desc, namespace = 'default' desc, namespace limit 1
 """
+_NAMES = "select distinct name from template_heads where namespace = $1 or shared or origin = 'folder'"
 _SOURCES = "select name, body from template_sources where digest = $1"
 _POINT = """
-insert into template_heads (namespace, name, digest, origin) values ($1, $2, $3, $4)
-on conflict (namespace, name) do update set digest = excluded.digest, origin = excluded.origin, updated_at = now()
-where template_heads.digest <> excluded.digest
+insert into template_heads (namespace, name, digest, origin, shared) values ($1, $2, $3, $4, $5)
+on conflict (namespace, name) do update
+set digest = excluded.digest, origin = excluded.origin, shared = excluded.shared, updated_at = now()
+where (template_heads.digest, template_heads.origin, template_heads.shared)
+    <> (excluded.digest, excluded.origin, excluded.shared)
+and (template_heads.origin <> 'resource' or excluded.origin = 'resource')
 """
+_WITHDRAW_ONE = "delete from template_heads where namespace = $1 and name = $2 and origin = 'resource'"
 _WITHDRAW = "delete from template_heads where origin = 'folder' and name <> all($1::text[])"
 
 Stamp = tuple[tuple[Path, int, int], ...]
@@ -45,29 +55,36 @@ class _Seen:
         self.revision, self.stamp, self.at = found, stamp, time.monotonic()
 
 
+class _Head:
+    """What the heads said about a name, and when. `own`: declared in the client's own namespace."""
+
+    def __init__(self, digest: str | None, own: bool) -> None:
+        self.digest, self.own, self.at = digest, own, time.monotonic()
+
+
 class Catalog:
     """One per process."""
 
     def __init__(self, folder: Folder, pool: asyncpg.Pool) -> None:
         self._folder, self._pool = folder, pool
         self._seen: dict[str, _Seen] = {}
-        self._heads: dict[tuple[str, str], Revision] = {}
+        self._heads: OrderedDict[tuple[str, str], _Head] = OrderedDict()
         self._revisions: OrderedDict[str, Revision] = OrderedDict()
         self._kept: set[str] = set()
 
     async def resolve(self, namespace: str, name: str) -> Revision | None:
         """The live revision of a template, or None. Raises TemplateFault; what `engine.AWAY` names."""
-        found = self._from_folder(name)
-        if found is not None:
-            if found.digest not in self._kept:
-                await self.keep(found)
-            return found
-        head = self._heads.get((namespace, name))
-        return head if head is not None else await self._from_heads(namespace, name)
+        head = await self._head(namespace, name)
+        found = None if head.own else self._from_folder(name)
+        if found is None:
+            return await self.load(head.digest) if head.digest else None
+        if found.digest not in self._kept:
+            await self.keep(found)
+        return found
 
     async def names(self, namespace: str) -> list[str]:
         """Every template that resolves in this namespace, sorted. Raises what `engine.AWAY` names."""
-        heads = await self._pool.fetch("select name from template_heads where namespace = $1", namespace)
+        heads = await self._pool.fetch(_NAMES, namespace)
         return sorted({*self._folder.names(), *(row["name"] for row in heads)})
 
     async def load(self, digest: str) -> Revision | None:
@@ -86,10 +103,16 @@ class Catalog:
         await self._pool.execute(_KEEP, found.digest, found.name, revision.encode(found.sources).decode())
         self._kept.add(found.digest)
 
-    async def publish(self, namespace: str, found: Revision, origin: str) -> bool:
-        """Make a revision the live one of its name. True when it was not yet."""
+    async def publish(self, namespace: str, found: Revision, origin: str, *, shared: bool = False) -> bool:
+        """Make a revision the live one of its name. True when something changed; the folder never replaces what was
+        declared."""
         await self.keep(found)
-        return bool((await self._pool.execute(_POINT, namespace, found.name, found.digest, origin)) != "INSERT 0 0")
+        done: str = await self._pool.execute(_POINT, namespace, found.name, found.digest, origin, shared)
+        return done != "INSERT 0 0"
+
+    async def withdraw(self, namespace: str, name: str) -> bool:
+        """Forget the head of a template that was declared. True when there was one."""
+        return bool(await self._pool.execute(_WITHDRAW_ONE, namespace, name) != "DELETE 0")
 
     async def withdraw_all_but(self, names: list[str]) -> None:
         """Forget the heads of templates that are no longer in the folder."""
@@ -100,8 +123,9 @@ class Catalog:
         if place is None:
             self._heads.clear()
         else:
-            namespace, _, name = place.partition("/")
-            self._heads.pop((namespace, name), None)
+            name = place.rpartition("/")[2]
+            for key in [key for key in self._heads if key[1] == name]:  # what is shared is seen from elsewhere
+                del self._heads[key]
 
     def _from_folder(self, name: str) -> Revision | None:
         seen = self._seen.get(name)
@@ -121,14 +145,14 @@ class Catalog:
         self._remember(found)
         return found
 
-    async def _from_heads(self, namespace: str, name: str) -> Revision | None:
-        row = await self._pool.fetchrow(_HEAD, namespace, name)
-        if row is None:
-            return None
-        found = Revision(name, row["digest"], revision.decode(row["body"].encode()))
-        self._heads[namespace, name] = found
-        self._remember(found)
-        return found
+    async def _head(self, namespace: str, name: str) -> _Head:
+        head = self._heads.get((namespace, name))
+        if head is None or time.monotonic() - head.at > HEAD_SECONDS:
+            row = await self._pool.fetchrow(_HEAD, namespace, name) if "\0" not in name else None
+            head = self._heads[namespace, name] = _Head(row["digest"], row["own"]) if row else _Head(None, False)
+            if len(self._heads) > KEPT_HEADS:
+                self._heads.popitem(last=False)
+        return head
 
     def _remember(self, found: Revision) -> None:
         self._revisions[found.digest] = found
