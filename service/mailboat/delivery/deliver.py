@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from mailboat.db import statements
-from mailboat.delivery import attach
+from mailboat.delivery import attach, suppressions
 from mailboat.delivery.book import Booker, Booking
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.policies import ClientPolicy, Policies
@@ -22,7 +22,7 @@ from mailboat.domain.address import Address
 from mailboat.domain.message import AttachedFile, Claimed, Mail, Receipt, Rendered
 from mailboat.domain.verdict import Fate, Verdict
 from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault
-from mailboat.providers.base import Provider
+from mailboat.providers.records import Directory
 from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Job, Outcome, Renderer
 from mailboat.telemetry import Traces, trace_id
@@ -49,7 +49,7 @@ class Deliverer:
         booker: Booker,
         catalog: Catalog,
         renderer: Renderer,
-        providers: Mapping[str, Provider],
+        providers: Directory,
         default_route: Sequence[str],
         retries: retry.Policy,
         traces: Traces,
@@ -61,7 +61,7 @@ class Deliverer:
         self._may_send = may_send
         self._policies = Policies(pool, retries)
         self._attachments = attach.Store(pool)
-        self._turns = {name: asyncio.Semaphore(provider.concurrency) for name, provider in providers.items()}
+        self._suppressed = suppressions.Suppressed(pool)
         self.holding: set[UUID] = set()
         self.sending: set[UUID] = set()
 
@@ -83,10 +83,17 @@ class Deliverer:
     async def _deliver(self, claimed: list[Claimed]) -> None:
         policies = await self._policies.of({message.client_id for message in claimed})
         settled = await self._settled([message.id for message in claimed if message.attempt > 1])
+        barred = await self._suppressed.among(claimed)
         outcomes = await self._render(claimed)
         await asyncio.gather(
             *(
-                self._finish(message, outcome, policies[message.client_id], settled.get(message.id, {}))
+                self._finish(
+                    message,
+                    outcome,
+                    policies[message.client_id],
+                    settled.get(message.id, {}),
+                    barred.get(message.id, {}),
+                )
                 for message, outcome in zip(claimed, outcomes, strict=True)
             )
         )
@@ -118,11 +125,22 @@ class Deliverer:
                 outcomes[place] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    async def _finish(self, message: Claimed, outcome: Outcome, policy: ClientPolicy, settled: dict[str, Fate]) -> None:
-        """Send one rendered message and book what came of it."""
+    async def _finish(
+        self,
+        message: Claimed,
+        outcome: Outcome,
+        policy: ClientPolicy,
+        settled: dict[str, Fate],
+        barred: dict[str, Fate],
+    ) -> None:
+        """Send one rendered message and book what came of it. `barred` recipients are suppressed."""
         started_at, begun = datetime.now(UTC), time.perf_counter()
         provider, receipt = None, None
-        if isinstance(outcome, TemplateFault):
+        barred = {email: fate for email, fate in barred.items() if settled.get(email, fate).status != "sent"}
+        settled = settled | barred
+        if barred and not _open_recipients(message, settled):
+            decided = _barred(settled)
+        elif isinstance(outcome, TemplateFault):
             decided = verdict.of_fault(str(outcome))
         elif isinstance(outcome, RenderUnavailable):
             decided = self._of_error(outcome, message, policy, settled)
@@ -131,6 +149,8 @@ class Deliverer:
                 provider, receipt, decided = await self._send(message, outcome, policy, settled)
             except _LeaseOver:
                 return
+        if barred:
+            decided = msgspec.structs.replace(decided, fates=barred | decided.fates)
         await self._booker.book(
             Booking(
                 message.id,
@@ -148,16 +168,16 @@ class Deliverer:
         self, message: Claimed, rendered: Rendered, policy: ClientPolicy, settled: dict[str, Fate]
     ) -> tuple[str | None, Receipt | None, Verdict]:
         recipients = _open_recipients(message, settled)
-        name = next((name for name in policy.route or self._default_route if name in self._providers), None)
+        route = policy.route or self._default_route
+        found = ((name, self._providers.find(policy.namespace, name)) for name in route)
+        name, line = next(((name, line) for name, line in found if line is not None), (None, None))
         try:
-            if name is None:
-                route = ", ".join(policy.route or self._default_route)
-                raise Misconfigured(f"none of the route's providers is set up here: {route}")
-            provider = self._providers[name]
+            if line is None:
+                raise Misconfigured(f"none of the route's providers is set up here: {', '.join(route)}")
             with self._traces.span(
-                f"send {provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=name
+                f"send {line.provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=name
             ) as traceparent:
-                async with self._turns[name]:
+                async with line.turn() as provider:
                     # Files are large: they are fetched in turn, not for the whole batch.
                     files = await self._attachments.fetch(message.attachments) if message.attachments else ()
                     request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent, files))
@@ -181,6 +201,12 @@ class Deliverer:
             some_sent=any(fate.status == "sent" for fate in settled.values()),
             open_recipients=[address.email for address in _open_recipients(message, settled)],
         )
+
+
+def _barred(settled: dict[str, Fate]) -> Verdict:
+    """Nobody is left to send to, since the last ones are suppressed."""
+    some_sent = any(fate.status == "sent" for fate in settled.values())
+    return Verdict("sent" if some_sent else "failed", "failed", next(iter(settled.values())).detail)
 
 
 def _try(message: Claimed) -> int:

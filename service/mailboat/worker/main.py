@@ -18,13 +18,14 @@ from redis.asyncio import Redis
 from taskiq.receiver import Receiver
 
 from mailboat.db import engine, partitions, statements, valkey
-from mailboat.delivery import ring
+from mailboat.declare.seal import Sealer
+from mailboat.delivery import record, ring
 from mailboat.delivery.book import Booker
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.deliver import Deliverer
 from mailboat.domain import retry
 from mailboat.errors import MailboatError
-from mailboat.providers.base import Provider
+from mailboat.providers.records import Directory
 from mailboat.providers.registry import providers_for
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
@@ -55,7 +56,7 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     pool = await engine.pool(settings.database_url, name="mailboat-worker", size=POOL_SIZE)
-    providers = providers_for(settings, pool)
+    providers = Directory(pool, providers_for(settings, pool), Sealer(settings.sealing_key).open)
     owner = await _registered(settings, pool, stop)
     if owner is not None:
         await Worker(settings, pool, providers, owner).run(stop)
@@ -84,7 +85,7 @@ async def _registered(settings: Settings, pool: asyncpg.Pool, stop: asyncio.Even
 class Worker:
     """The parts of a worker and their order of starting and stopping."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, providers: dict[str, Provider], owner: Owner) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, providers: Directory, owner: Owner) -> None:
         self._settings, self._pool, self._providers, self._owner = settings, pool, providers, owner
         self._traces = Traces("worker")
         self._listening: Redis = valkey.client(settings.redis_url, blocking=True)
@@ -117,12 +118,15 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
         await self._reconciler.start()
+        await self._refresh_providers()
         background = [
             asyncio.create_task(_guard(part, name))
             for name, part in (
                 ("heartbeat", self._owner.beat()),
                 ("reconciler", self._reconciler.run()),
                 ("housekeeping", self._housekeeping.run()),
+                ("feedback", record.work(self._pool, retention_days=self._settings.retention_days)),
+                ("providers", self._providers.follow(self._settings.database_url)),
             )
         ]
         receiver = Receiver(
@@ -133,9 +137,16 @@ class Worker:
         )
         gc.collect()
         gc.freeze()
-        log.info("ready", worker=self._owner.name, owner=self._owner.id, providers=sorted(self._providers))
+        log.info("ready", worker=self._owner.name, owner=self._owner.id, providers=self._providers.names)
         await receiver.listen(stop)
         await self._drain(background)
+
+    async def _refresh_providers(self) -> None:
+        """Before the first mail: a route may name what is declared."""
+        try:
+            await self._providers.refresh()
+        except engine.AWAY as error:
+            log.warning("declared providers wait for postgres", error=str(error) or type(error).__name__)
 
     def _broker(self) -> DoorbellBroker:
         broker = DoorbellBroker(self._listening, slots=self._settings.worker_slots, batch=self._settings.worker_batch)
@@ -193,7 +204,7 @@ class Worker:
             self._booker.close(),
             self._renderer.close(),
             self._housekeeping.close(),
-            *(provider.close() for provider in self._providers.values()),
+            self._providers.close(),
             self._redis.aclose(),
             self._listening.aclose(),
         ]
