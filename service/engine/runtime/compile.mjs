@@ -50,7 +50,7 @@ function script(file, source) {
   if (IS_TYPESCRIPT.test(file)) transforms.push('typescript');
   if (IS_JSX.test(file)) transforms.push('jsx');
   try {
-    return transform(source, { transforms, jsxRuntime: 'automatic', production: true, filePath: file }).code;
+    return transform(source, { transforms, jsxRuntime: 'automatic', production: true, disableESTransforms: true, filePath: file }).code;
   } catch (error) {
     throw syntaxFault(error, file, source);
   }

@@ -1,6 +1,4 @@
 // React's server renderer without stream comments, and with patience: it waits for what suspends.
-import { Suspense } from 'react';
-import { jsx } from 'react/jsx-runtime';
 import { internals } from 'fizz';
 
 const DOCTYPE =
@@ -13,7 +11,7 @@ export function begin(element) {
   const work = { failed: false, error: undefined, request: null, waiting: null };
   const resumable = internals.createResumableState(undefined);
   work.request = internals.createRequest(
-    jsx(Suspense, { children: element }), resumable, internals.createRenderState(resumable, true), internals.createFormatContext(0, null, 0, null),
+    element, resumable, internals.createRenderState(resumable, true), internals.createFormatContext(0, null, 0, null),
     Infinity,
     (error) => {
       if (!work.failed) [work.failed, work.error] = [true, error];

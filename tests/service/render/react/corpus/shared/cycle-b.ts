@@ -1,0 +1,2 @@
+import { base } from './cycle-a';
+export const second = () => `second ${base}`;
