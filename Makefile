@@ -30,6 +30,7 @@ format: setup ## Format the code and mend what ruff can mend
 
 test: setup ## Install what the tests need and run them all (ARGS for pytest)
 	@.ci/packages chromium buildah runc debootstrap || echo "Tests that need these are skipped."
+	@.ci/mail-servers || echo "Tests that need these are skipped."
 	$(BIN)/pytest $(ARGS)
 
 docs: setup ## Write the generated pages of docs/

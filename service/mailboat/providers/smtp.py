@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 PORTS = {"smtp": 587, "smtps": 465}
-_TOO_MANY_RECIPIENTS = re.compile(r"[45]\.5\.3\b")
+_TOO_MANY = re.compile(r"[45]\.5\.3\b")
 
 
 class Smtp:
@@ -150,6 +150,8 @@ def _cut_off(dialogue: Dialogue) -> bool:
     """
     if dialogue.final is not None:
         return dialogue.final.code == 421
+    if dialogue.sender is not None and dialogue.sender.code == 452:  # OpenSMTPD after 100 mails on a connection
+        return _TOO_MANY.match(dialogue.sender.text) is not None
     return dialogue.lost is not None and not dialogue.handed_over
 
 
@@ -189,7 +191,7 @@ def _nobody(refused: dict[bytes, Reply]) -> ProviderError:
 
 
 def _over_limit(reply: Reply) -> bool:
-    return reply.code == 452 or _TOO_MANY_RECIPIENTS.match(reply.text) is not None
+    return reply.code == 452 or _TOO_MANY.match(reply.text) is not None
 
 
 @lru_cache(8192)
