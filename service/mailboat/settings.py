@@ -59,6 +59,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers_file: str = ""
     """YAML file with a list of further providers, each shaped like an EmailProvider: name, one of smtp, ses, sendgrid,
     mailgun, postmark or inbox, credentials, limits. Read at start."""
+    sealing_key: str = ""
+    """Seals the secrets of declared providers in PostgreSQL: 32 random octets in base64 (openssl rand -base64 32). To
+    rotate, put a new key before the old one, separated by a comma; what is sealed with the old one is still read."""
+    simulators: bool = False
+    """1: a provider's `ses.snsOrigin` may put an SNS simulator on this machine in Amazon's place. For tests only."""
     route: str = ""
     """Providers for clients without a route of their own, comma-separated. Empty: smtp if set, else inbox."""
     render_processes: Annotated[int, Meta(ge=0)] = 0

@@ -136,10 +136,12 @@ class Deliverer:
         """Send one rendered message and book what came of it. `barred` recipients are suppressed."""
         started_at, begun = datetime.now(UTC), time.perf_counter()
         provider, receipt = None, None
-        barred = {email: fate for email, fate in barred.items() if settled.get(email, fate).status != "sent"}
+        barred = {
+            email: fate for email, fate in barred.items() if email not in settled or settled[email].status == "deferred"
+        }
         settled = settled | barred
         if barred and not _open_recipients(message, settled):
-            decided = _barred(settled)
+            decided = _barred(settled, barred)
         elif isinstance(outcome, TemplateFault):
             decided = verdict.of_fault(str(outcome))
         elif isinstance(outcome, RenderUnavailable):
@@ -203,10 +205,10 @@ class Deliverer:
         )
 
 
-def _barred(settled: dict[str, Fate]) -> Verdict:
+def _barred(settled: dict[str, Fate], barred: dict[str, Fate]) -> Verdict:
     """Nobody is left to send to, since the last ones are suppressed."""
     some_sent = any(fate.status == "sent" for fate in settled.values())
-    return Verdict("sent" if some_sent else "failed", "failed", next(iter(settled.values())).detail)
+    return Verdict("sent" if some_sent else "failed", "failed", next(iter(barred.values())).detail)
 
 
 def _try(message: Claimed) -> int:

@@ -11,12 +11,15 @@ import asyncpg
 import msgspec
 
 from mailboat.db.states import State
+from mailboat.delivery import standing
+from mailboat.delivery.standing import Standing
 from mailboat.domain import identifier
 from mailboat.domain.message import Envelope
 from mailboat.errors import Problem
 from mailboat.telemetry import trace_id
 
 MOST = 100  # messages per page
+ROUNDS = 20  # looks for a page's messages, when a status has to be worked out for each
 
 _COLUMNS = """
 m.id, m.client_id, m.created_at, m.template, m.revision, m.locale, m.envelope, m.content, m.tags, m.metadata,
@@ -29,6 +32,13 @@ where m.id = $1 and m.client_id = coalesce($2, m.client_id)
 _ATTEMPTS = """
 select number, provider, outcome, detail, recipients, started_at, seconds from attempts
 where message_id = $1 order by number
+"""
+_ATTEMPTS_OF = """
+select message_id, detail, recipients from attempts where message_id = any($1::uuid[]) order by message_id, number
+"""
+_EVENTS_OF = """
+select message_id, event, recipient, bounce, reason, word, provider, at from events
+where message_id = any($1::uuid[]) order by message_id, at, id
 """
 
 
@@ -50,24 +60,62 @@ async def message(pool: asyncpg.Pool, client_id: int | None, message_id: UUID) -
     if row is None:
         return None
     attempts = await pool.fetch(_ATTEMPTS, message_id)
-    return _summary(row) | {
-        "recipients": _recipients(row, attempts),
+    events = await pool.fetch(_EVENTS_OF, [message_id])
+    found = standing.of(row, attempts, events)
+    return _summary(row, found) | {
+        "diagnosis": found.diagnosis,
+        "recipients": found.recipients,
         "attempts": [_attempt(attempt) for attempt in attempts],
-        "events": [],
+        "events": standing.shown(row, events),
         "trace_id": trace_id(row["traceparent"]),
     }
 
 
 async def page(pool: asyncpg.Pool, client_id: int, wanted: Filter, *, limit: int, cursor: str | None) -> dict[str, Any]:
-    """`{"items": […], "next": cursor or None}`, newest first. Raises Problem 400 for a foreign cursor."""
+    """`{"items": […], "next": cursor or None}`, newest first. Raises Problem 400 for a foreign cursor.
+
+    A status is made of attempts and events, so candidates are looked at until the page is full; a page that would take
+    too long is handed out short, with the cursor that goes on.
+    """
+    items: list[dict[str, Any]] = []
+    following = None
+    size = (MOST if wanted.status else limit) + 1
+    for _ in range(ROUNDS):
+        rows = await _candidates(pool, client_id, wanted, cursor, size)
+        items += [
+            _summary(row, found) | {"to": _recipients(row)}
+            for row, found in await _standings(pool, rows)
+            if wanted.status in (None, found.status)
+        ]
+        if len(items) > limit:
+            following = cursor_of(items[limit - 1]["id"])
+            break
+        if len(rows) < size:
+            break
+        cursor = cursor_of(rows[-1]["id"])
+    else:
+        following = cursor
+    return {"items": items[:limit], "next": following}
+
+
+async def _candidates(
+    pool: asyncpg.Pool, client_id: int, wanted: Filter, cursor: str | None, count: int
+) -> list[asyncpg.Record]:
     conditions, values = _conditions(client_id, wanted, cursor)
-    rows = await pool.fetch(
+    rows: list[asyncpg.Record] = await pool.fetch(
         f"select {_COLUMNS} from messages m join queue q on q.id = m.id "
-        f"where {' and '.join(conditions)} order by m.id desc limit {limit + 1}",
+        f"where {' and '.join(conditions)} order by m.id desc limit {count}",
         *values,
     )
-    items = [_summary(row) | {"to": [a.email for _, a in envelope_of(row).recipients]} for row in rows[:limit]]
-    return {"items": items, "next": cursor_of(rows[limit - 1]["id"]) if len(rows) > limit else None}
+    return rows
+
+
+async def _standings(pool: asyncpg.Pool, rows: list[asyncpg.Record]) -> list[tuple[asyncpg.Record, Standing]]:
+    """Each message with what its attempts and events add up to."""
+    ids = [row["id"] for row in rows]
+    attempts = standing.by_message(await pool.fetch(_ATTEMPTS_OF, ids))
+    events = standing.by_message(await pool.fetch(_EVENTS_OF, ids))
+    return [(row, standing.of(row, attempts.get(row["id"], []), events.get(row["id"], []))) for row in rows]
 
 
 async def cancel(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> bool:
@@ -97,7 +145,7 @@ def _conditions(client_id: int, wanted: Filter, cursor: str | None) -> tuple[lis
     if wanted.until is not None:
         where("m.id < {}", identifier.floor(wanted.until))
     if wanted.status is not None:
-        where("q.state = {}", State[wanted.status.upper()])
+        where(*standing.candidates(wanted.status))
     if wanted.template is not None:
         where("m.template = {}", wanted.template)
     if wanted.lane is not None:
@@ -131,10 +179,14 @@ def envelope_of(row: asyncpg.Record) -> Envelope:
     return msgspec.json.decode(row["envelope"], type=Envelope)
 
 
-def _summary(row: asyncpg.Record) -> dict[str, Any]:
+def _recipients(row: asyncpg.Record) -> list[str]:
+    return [address.email for _, address in envelope_of(row).recipients]
+
+
+def _summary(row: asyncpg.Record, found: Standing) -> dict[str, Any]:
     return {
         "id": row["id"],
-        "status": State(row["state"]).word,
+        "status": found.status,
         "template": row["template"],
         "revision": row["revision"],
         "lane": ("high", "normal", "bulk")[row["lane"]],
@@ -148,29 +200,6 @@ def _summary(row: asyncpg.Record) -> dict[str, Any]:
         "tags": msgspec.json.decode(row["tags"]) if row["tags"] else {},
         "metadata": msgspec.json.decode(row["metadata"]) if row["metadata"] else {},
     }
-
-
-def _recipients(row: asyncpg.Record, attempts: list[asyncpg.Record]) -> list[dict[str, Any]]:
-    """Each recipient with its own status: the last attempt that knew better than the message as a whole."""
-    status = State(row["state"]).word
-    last = attempts[-1]["detail"] if attempts else ""
-    own: dict[str, dict[str, Any]] = {}
-    for attempt in attempts:
-        if attempt["recipients"]:
-            own |= msgspec.json.decode(attempt["recipients"])
-    answer = []
-    for kind, address in envelope_of(row).recipients:
-        fate = own.get(address.email, {})
-        waits = fate.get("status") == "deferred"
-        answer.append(
-            {
-                "address": address.email,
-                "kind": kind,
-                "status": status if not fate or waits else fate["status"],
-                "detail": fate.get("detail", last),
-            }
-        )
-    return answer
 
 
 def _attempt(row: asyncpg.Record) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def merge(current: str, incoming: str) -> str:
 
 
 def strongest(facts: Iterable[Fact]) -> Fact:
-    """The fact that decides a recipient's status: the strongest word; of equals, hard before soft, then the latest."""
+    """The fact that decides a recipient's status: the strongest word; of equals the hard, told and late one."""
     return reduce(_stronger, facts)
 
 
@@ -92,5 +92,6 @@ def _stronger(one: Fact, other: Fact) -> Fact:
     return max(one, other, key=_strength)
 
 
-def _strength(fact: Fact) -> tuple[int, str, int, datetime, str]:
-    return RANK.get(fact.word, -1), fact.word, ("", "soft", "hard").index(fact.bounce), fact.at, fact.detail
+def _strength(fact: Fact) -> tuple[int, str, int, bool, datetime, str]:
+    hardness = ("", "soft", "hard").index(fact.bounce)
+    return RANK.get(fact.word, -1), fact.word, hardness, fact.detail != "", fact.at, fact.detail

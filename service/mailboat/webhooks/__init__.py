@@ -1,0 +1,1 @@
+"""Webhooks of providers: verify the bytes, then read what they say. One file per provider."""
