@@ -17,7 +17,7 @@ from mailboat import __version__, dashboard
 from mailboat.api import problems
 from mailboat.api.app_state import administrator
 from mailboat.api.context import Context
-from mailboat.api.routes import admin, messages, stopped, templates
+from mailboat.api.routes import admin, messages, stopped, suppressions, templates
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
 from mailboat.delivery.validate import BatchRequest, SendRequest
@@ -38,6 +38,8 @@ def create(context: Context) -> FastAPI:
     app.include_router(templates.router)
     app.include_router(admin.router)
     app.include_router(stopped.router)
+    app.include_router(suppressions.router)
+    app.include_router(suppressions.admin_router)
     client_file = Path(context.settings.client_file) if context.settings.client_file else None
     inbox = APIRouter(dependencies=[Depends(administrator)])
     inbox.include_router(dashboard.api_router(pool=context.pool))

@@ -14,7 +14,7 @@ import structlog
 from mailboat.api import problems, send
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
-from mailboat.delivery import attach, validate
+from mailboat.delivery import attach, suppressions, validate
 from mailboat.delivery.accept import Accepted, Answer, Draft
 from mailboat.delivery.attach import Decoded
 from mailboat.delivery.clients import Client
@@ -81,6 +81,7 @@ async def _draft(context: Context, client: Client, item: BatchItem, traceparent:
     files = attach.decode(item.attachments)
     most = context.settings.max_recipients
     draft = validate.draft(client, item, revision, files, key=key, traceparent=traceparent, max_recipients=most)
+    await context.guard.check(client.id, suppressions.recipients(item))
     return draft, files
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from mailboat.api.authenticate import Authenticator
 from mailboat.db import engine, listen
-from mailboat.delivery import attach
+from mailboat.delivery import attach, suppressions
 from mailboat.delivery.accept import Acceptor, unavailable
 from mailboat.delivery.batcher import Batcher
 from mailboat.delivery.ring import Doorbell
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from mailboat.dashboard import Feed
+    from mailboat.delivery.record import Receipts
     from mailboat.render.pool import Pool
+    from mailboat.webhooks.endpoints import Endpoints
 
 log = structlog.get_logger()
 POOL_SIZE = 8
@@ -44,6 +46,7 @@ class Context:
         self.catalog = Catalog(Folder(settings.templates), pool)
         self.attachments = attach.Store(pool)
         self.acceptor = Acceptor(settings.database_url, self.doorbell)
+        self.guard = suppressions.Guard(pool)
         self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
         self._follower = asyncio.create_task(self._follow())
 
@@ -72,11 +75,13 @@ class Context:
     async def _follow(self) -> None:
         def connected(yes: bool) -> None:
             self.authenticator.listening(yes)
+            self.guard.listening(yes)
             self.catalog.forget()
 
         channels = {
             "mailboat_clients": lambda payload: self.authenticator.forget(int(payload)),
             "mailboat_templates": self.catalog.forget,
+            suppressions.CHANNEL: self.guard.added,
         }
         await listen.follow(self.settings.database_url, "mailboat-listen", channels, connected)
 
@@ -99,6 +104,21 @@ class Context:
 
         return Feed(self.pool)
 
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Whose webhooks are expected. Raises ConfigurationError."""
+        from mailboat.webhooks import endpoints
+
+        path = self.settings.providers_file
+        return endpoints.read(path, simulators=self.settings.simulators) if path else endpoints.Endpoints()
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """Where verified webhooks are kept."""
+        from mailboat.delivery.record import Receipts
+
+        return Receipts(self.pool)
+
     async def take(self, rate: Rate) -> Decision:
         """One token from the client's bucket, or the time until there is one."""
         return await self._takes.submit(rate)
@@ -120,6 +140,9 @@ class Context:
         self._follower.cancel()
         await asyncio.gather(self._follower, return_exceptions=True)
         await self.acceptor.close()
+        await self.guard.close()
+        if "receipts" in self.__dict__:
+            await self.receipts.close()
         await self._takes.close()
         self.authenticator.close()
         if "renderer" in self.__dict__:

@@ -14,13 +14,17 @@ MEDIA_TYPE = "application/problem+json"
 # Every code that the API answers with, its status and what it means: the page docs/api.md lists them.
 CODES = {
     "malformed_json": (400, "The body is not JSON."),
+    "malformed_webhook": (400, "The body is not what this provider sends."),
+    "malformed_csv": (400, "The body is not CSV."),
     "too_deep": (400, "data or metadata is nested too deep."),
     "invalid_idempotency_key": (400, "The Idempotency-Key header cannot be used."),
     "invalid_cursor": (400, "The cursor is not one that a page gave."),
     "unauthorized": (401, "The key, the secret or the admin token is wrong, expired or revoked."),
+    "forged": (401, "The sender of a webhook is not proven."),
     "client_suspended": (403, "The client is suspended."),
     "not_found": (404, "There is no such thing."),
     "method_not_allowed": (405, "The path exists, the method does not."),
+    "too_slow": (408, "The body did not come in time."),
     "already_exists": (409, "Another one has this name."),
     "idempotency_key_reused": (409, "The Idempotency-Key was used with another body."),
     "not_cancellable": (409, "The message is no longer waiting for its time."),
@@ -32,6 +36,7 @@ CODES = {
     "invalid_address": (422, "A field is not a mail address."),
     "invalid_header": (422, "A header's name or value cannot be used."),
     "invalid_attachment": (422, "An attachment's name, type, id or content cannot be used."),
+    "suppressed": (422, "A recipient must not be mailed again; the detail says why."),
     "too_many_recipients": (422, "The message has too many recipients."),
     "sender_not_allowed": (422, "The client may not send as this address."),
     "template_not_allowed": (422, "The client may not use this template."),
@@ -43,6 +48,7 @@ CODES = {
     "quota_exceeded": (429, "The client's monthly quota is used up."),
     "internal_error": (500, "A fault of the server; it is in its log."),
     "unavailable": (503, "A part of the server is away; nothing was accepted."),
+    "outcome_unknown": (503, "The database went away while the message was being stored; it may have been accepted."),
 }
 
 

@@ -13,7 +13,7 @@ import structlog
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
 from mailboat.db import engine
-from mailboat.delivery import attach, validate
+from mailboat.delivery import attach, suppressions, validate
 from mailboat.delivery.accept import Accepted, unavailable
 from mailboat.delivery.attach import Decoded
 from mailboat.delivery.clients import Client
@@ -58,6 +58,7 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
         traceparent=traceparent,
         max_recipients=context.settings.max_recipients,
     )
+    await context.guard.check(client.id, suppressions.recipients(request))
     if files:
         await keep(context, files)
     accepted = await context.acceptor.accept(draft)

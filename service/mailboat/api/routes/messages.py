@@ -13,21 +13,35 @@ from mailboat.api import batch, send
 from mailboat.api.app_state import authenticated, context_of
 from mailboat.delivery import query
 from mailboat.delivery.clients import Client
+from mailboat.domain.events import Bounce, Word
+from mailboat.domain.status import Status
 from mailboat.errors import Problem
 
 router = APIRouter(prefix="/v1", tags=["messages"])
 
 Caller = Annotated[Client, Depends(authenticated)]
-Status = Literal["scheduled", "queued", "sending", "sent", "failed", "dead", "cancelled", "held"]
 
 
 class Recipient(BaseModel):
-    """One recipient and what became of the mail to it."""
+    """One recipient and what became of the mail to it; `diagnosis` says what went wrong and what to do."""
 
     address: str
     kind: Literal["to", "cc", "bcc"]
-    status: str
+    status: Status
     detail: str
+    diagnosis: str | None
+
+
+class Event(BaseModel):
+    """One fact that a provider reported: its word, ours, and its reason."""
+
+    event: Word
+    recipient: str
+    at: datetime
+    provider: str
+    bounce: Bounce | None
+    reason: str
+    word: str
 
 
 class Attempt(BaseModel):
@@ -71,7 +85,8 @@ class MessageDetail(MessageSummary):
 
     recipients: list[Recipient]
     attempts: list[Attempt]
-    events: list[dict[str, Any]]
+    events: list[Event]
+    diagnosis: str | None
     trace_id: str
 
 
