@@ -25,6 +25,8 @@ COMMANDS = {
     "send": Lazy("mailboat.cli.send:send", "Send a mail."),
     "template": Lazy("mailboat.cli.template:template", "List, check and render templates, without a server."),
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
+    "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
+    "webhook": Lazy("mailboat.cli.webhook:webhook", "Explain the webhooks that providers send."),
     "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),
 }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mailboat.cli import folder
 from mailboat.errors import ConfigurationError, MailboatError
+
+if TYPE_CHECKING:
+    import httpx
 
 SECONDS = 30.0
 PAGE = 100
@@ -66,22 +70,42 @@ class Api:
     def patch(self, path: str, body: Any) -> Any:
         return self._call("PATCH", path, json=body)
 
+    def delete(self, path: str) -> None:
+        self._call("DELETE", path)
+
+    def upload(self, path: str, content: bytes, kind: str) -> Any:
+        """Post what is no JSON."""
+        return self._call("POST", path, content=content, headers={"Content-Type": kind})
+
+    def stream(self, path: str, **filters: Any) -> Iterator[bytes]:
+        """The answer as it comes, whatever it is. Raises as the others do."""
+        with self._client() as client, client.stream("GET", path, params=filters, headers=self._headers) as answer:
+            if not answer.is_success:
+                raise Refused(answer.status_code, _problem(answer.read().decode("utf-8", "replace")))
+            yield from answer.iter_bytes()
+
     def _call(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **arguments: Any) -> Any:
         """The answer's JSON, None when it has none. Raises Refused, or MailboatError when nobody answers."""
+        with self._client() as client:
+            answer = client.request(method, path, headers={**self._headers, **(headers or {})}, **arguments)
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise Refused(answer.status_code, _problem(answer.text))
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[httpx.Client]:
+        """A client whose failures are told to people."""
         import httpx
 
         try:
             with httpx.Client(base_url=self._url, timeout=SECONDS, trust_env=not self._here) as client:
-                answer = client.request(method, path, headers={**self._headers, **(headers or {})}, **arguments)
+                yield client
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"--url {self._url!r}: {error}") from None
         except httpx.TransportError as error:
             raise MailboatError(
                 f"No answer from {self._url} ({error}). Start it with `mailboat up`, or say where it is with --url."
             ) from None
-        if answer.is_success:
-            return answer.json() if answer.content else None
-        raise Refused(answer.status_code, _problem(answer.text))
 
 
 def _problem(text: str) -> dict[str, Any]:
