@@ -159,10 +159,12 @@ with verdict as materialized (
 select id from booked
 """
 
-# Back into the queue as if never claimed: a stopping worker, or one that has to wait for a part of its own.
+# Back into the queue as if never claimed: what has certainly not been sent. $1: ids, $2: own id, $3: only what was
+# claimed until then.
 GIVE_BACK = """
 update queue set state = 1, owner = null, attempts = attempts - 1, updated_at = now()
-where id in (select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2 for update skip locked)
+where id in (select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2
+             and updated_at <= coalesce($3::timestamptz, now()) for update skip locked)
 returning id, client_id, lane
 """
 
@@ -218,10 +220,9 @@ TAKE_OVER_DEAD = _TAKE_OVER.format(
 )
 # Earlier lives of the same slot are dead by definition. $2: name, $3: own id.
 TAKE_OVER_NAMESAKES = _TAKE_OVER.format(condition="owner in (select id from workers where name = $2 and id <> $3)")
-# Mine, but not among what I hold: the claim was committed and its answer lost. $2: own id, $3: ids that I hold.
-TAKE_OVER_LOST = _TAKE_OVER.format(
-    condition="owner = $2 and updated_at < now() - interval '3 seconds' and id <> all($3::uuid[])"
-)
+# Mine, but not among what I hold: the claim was committed and its answer lost. $2: own id, $3: ids that I held at some
+# time after $4. What is claimed is held from before its claim until after its booking.
+TAKE_OVER_LOST = _TAKE_OVER.format(condition="owner = $2 and updated_at < $4 and id <> all($3::uuid[])")
 
 # Again, as if new: attempts so far are forgiven. $1: ids, $2: states that may be replayed.
 REPLAY = """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 
-from mailboat.db import statements
+from mailboat.db import engine, statements
 from mailboat.delivery import attach, suppressions
 from mailboat.delivery.book import Booker, Booking
 from mailboat.delivery.claim import Claimer
@@ -21,7 +22,8 @@ from mailboat.domain import retry, verdict
 from mailboat.domain.address import Address
 from mailboat.domain.message import AttachedFile, Claimed, Mail, Receipt, Rendered
 from mailboat.domain.verdict import Fate, Verdict
-from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault
+from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault, Uncertain
+from mailboat.providers.base import Provider
 from mailboat.providers.records import Directory
 from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Job, Outcome, Renderer
@@ -32,13 +34,24 @@ _fates = msgspec.json.Decoder(dict[str, Fate]).decode
 
 
 class _LeaseOver(Exception):
-    """No new send may start: others may own the row by now. The reconciler decides about it."""
+    """No new send may start: others may own the row by now."""
+
+
+class Lease(Protocol):
+    """The right to send what was claimed, which ends with its term."""
+
+    term: int
+
+    def may_send(self, term: int) -> bool:
+        """Whether what was claimed in this term may be sent now."""
 
 
 class Deliverer:
     """Everything that a batch passes through.
 
-    `holding` are the ids that are in this process now, `sending` those of them that may be with a provider already.
+    `holding` are the ids that are in this process now, each with the lease's term in which it was claimed; `sending`
+    are those of them that may be with a provider already. `unsent` were claimed and have certainly not been sent: the
+    reconciler gives them back.
     """
 
     def __init__(
@@ -53,39 +66,46 @@ class Deliverer:
         default_route: Sequence[str],
         retries: retry.Policy,
         traces: Traces,
-        may_send: Callable[[], bool],
+        lease: Lease,
     ) -> None:
         self._pool, self._claimer, self._booker = pool, claimer, booker
         self._catalog, self._renderer, self._providers = catalog, renderer, providers
         self._default_route, self._traces = tuple(default_route), traces
-        self._may_send = may_send
+        self._lease = lease
         self._policies = Policies(pool, retries)
         self._attachments = attach.Store(pool)
         self._suppressed = suppressions.Suppressed(pool)
-        self.holding: set[UUID] = set()
+        self.holding: dict[UUID, int] = {}
         self.sending: set[UUID] = set()
+        self.unsent: set[UUID] = set()
 
     async def deliver(self, ids: Sequence[UUID]) -> int:
         """Deliver those of the ids that are queued; how many those were. Raises what `engine.AWAY` names."""
         await self._booker.healthy.wait()
         # Held from before the claim: the reconciler must not take a row for lost while its answer is on its way.
         fresh = [identifier for identifier in ids if identifier not in self.holding]
-        self.holding.update(fresh)
+        self.holding |= dict.fromkeys(fresh, self._lease.term)
         try:
             claimed = await self._claimer.claim(fresh)
             if claimed:
                 await self._deliver(claimed)
             return len(claimed)
         finally:
-            self.holding.difference_update(fresh)
+            for identifier in fresh:
+                del self.holding[identifier]
             self.sending.difference_update(fresh)
 
     async def _deliver(self, claimed: list[Claimed]) -> None:
-        policies = await self._policies.of({message.client_id for message in claimed})
-        settled = await self._settled([message.id for message in claimed if message.attempt > 1])
-        barred = await self._suppressed.among(claimed)
-        outcomes = await self._render(claimed)
-        await asyncio.gather(
+        try:
+            policies = await self._policies.of({message.client_id for message in claimed})
+            settled = await self._settled([message.id for message in claimed if message.attempt > 1])
+            barred = await self._suppressed.among(claimed)
+            outcomes = await self._render(claimed)
+        except engine.AWAY:
+            self.unsent.update(message.id for message in claimed)
+            raise
+        # All of them to their end: what is on its way must not be let go of because another one failed.
+        ends = await asyncio.gather(
             *(
                 self._finish(
                     message,
@@ -95,8 +115,12 @@ class Deliverer:
                     barred.get(message.id, {}),
                 )
                 for message, outcome in zip(claimed, outcomes, strict=True)
-            )
+            ),
+            return_exceptions=True,
         )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def _settled(self, ids: list[UUID]) -> dict[UUID, dict[str, Fate]]:
         """How the recipients of messages that were tried before have fared so far."""
@@ -150,7 +174,11 @@ class Deliverer:
             try:
                 provider, receipt, decided = await self._send(message, outcome, policy, settled)
             except _LeaseOver:
+                self.unsent.add(message.id)
                 return
+            except engine.AWAY:  # before the provider was asked: what it raises has a verdict
+                self.unsent.add(message.id)
+                raise
         if barred:
             decided = msgspec.structs.replace(decided, fates=barred | decided.fates)
         await self._booker.book(
@@ -183,10 +211,10 @@ class Deliverer:
                     # Files are large: they are fetched in turn, not for the whole batch.
                     files = await self._attachments.fetch(message.attachments) if message.attachments else ()
                     request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent, files))
-                    if not self._may_send():
+                    if not self._lease.may_send(self.holding[message.id]):
                         raise _LeaseOver
                     self.sending.add(message.id)
-                    receipt = await provider.send(request)
+                    receipt = await _hand_over(provider, request)
         except ProviderError as error:
             return name, None, self._of_error(error, message, policy, settled)
         emails = [address.email for address in recipients]
@@ -209,6 +237,17 @@ def _barred(settled: dict[str, Fate], barred: dict[str, Fate]) -> Verdict:
     """Nobody is left to send to, since the last ones are suppressed."""
     some_sent = any(fate.status == "sent" for fate in settled.values())
     return Verdict("sent" if some_sent else "failed", "failed", next(iter(barred.values())).detail)
+
+
+async def _hand_over(provider: Provider, request: Any) -> Receipt:
+    """Raises a ProviderError, whatever happens: a provider that fails in a way of its own may have sent the mail."""
+    try:
+        return await provider.send(request)
+    except ProviderError:
+        raise
+    except Exception as error:
+        log.exception("provider failed", provider=provider.name)
+        raise Uncertain(f"the provider {provider.name} failed unexpectedly: {error!r}") from None
 
 
 def _try(message: Claimed) -> int:

@@ -103,7 +103,7 @@ class Worker:
             default_route=settings.default_route,
             retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             traces=self._traces,
-            may_send=lambda: owner.may_send,
+            lease=owner,
         )
         self._reconciler = Reconciler(
             pool=pool,
@@ -111,7 +111,7 @@ class Worker:
             owner=owner,
             attempts=settings.retry_attempts,
             lease=settings.lease_seconds,
-            holding=lambda: self._deliverer.holding,
+            work=self._deliverer,
         )
         self._housekeeping = Housekeeping(settings, pool)
 
@@ -187,8 +187,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         try:
-            unsent = list(self._deliverer.holding - self._deliverer.sending)
-            rows = await self._pool.fetch(statements.GIVE_BACK, unsent, self._owner.id, timeout=5)
+            unsent = list((self._deliverer.unsent | self._deliverer.holding.keys()) - self._deliverer.sending)
+            rows = await self._pool.fetch(statements.GIVE_BACK, unsent, self._owner.id, None, timeout=5)
             await ring.Doorbell(self._redis).ring(
                 ring.by_key((row["id"], row["client_id"], row["lane"]) for row in rows)
             )

@@ -14,23 +14,35 @@ log = structlog.get_logger()
 
 
 class Owner:
-    """One life of one worker. `id` stands in the rows that it owns."""
+    """One life of one worker. `id` stands in the rows that it owns.
+
+    A life has terms: after a silence of a whole lease a new one begins, since others may have taken over all that was
+    claimed before. Only what was claimed in this term may be sent.
+    """
 
     def __init__(self, pool: asyncpg.Pool, identifier: int, name: str, heartbeat: float, lease: float) -> None:
         self._pool, self.id, self.name = pool, identifier, name
         self._heartbeat, self._lease = heartbeat, lease
-        self._beaten_at = time.monotonic()
+        self._beaten_at = self._steady_since = time.monotonic()
         self._retiring = False
+        self.term = 0
 
     @classmethod
     async def register(cls, pool: asyncpg.Pool, name: str, heartbeat: float, lease: float) -> Owner:
         """A new life. Raises what `engine.AWAY` names."""
         return cls(pool, await pool.fetchval(statements.REGISTER, name), name, heartbeat, lease)
 
+    def may_send(self, term: int) -> bool:
+        """Whether what was claimed in `term` is safely ours: well before others may take over, no send is started."""
+        return not self._retiring and term == self.term and time.monotonic() - self._beaten_at < self._lease / 2
+
     @property
-    def may_send(self) -> bool:
-        """Whether the lease is safe: well before others may take over, no new send is started."""
-        return not self._retiring and time.monotonic() - self._beaten_at < self._lease / 2
+    def may_take_over(self) -> bool:
+        """Whether the silence of others means anything: not until Postgres has answered us for a whole lease.
+
+        Otherwise everybody would take everybody for dead when Postgres comes back, with verdicts still to be booked.
+        """
+        return time.monotonic() - self._steady_since >= self._lease
 
     def stop_sending(self) -> None:
         """No send is started from now on."""
@@ -44,10 +56,20 @@ class Owner:
             try:
                 if await self._pool.fetchval(statements.HEARTBEAT, self.id, timeout=self._lease / 2) is None:
                     await self._pool.execute(statements.REVIVE, self.id, self.name)
-                self._beaten_at = at
+                self._beat(at)
             except engine.AWAY as error:
                 log.warning("heartbeat failed", error=str(error) or type(error).__name__)
             await asyncio.sleep(self._heartbeat)
+
+    def _beat(self, at: float) -> None:
+        """A heartbeat that began `at` was answered now; the silence before it lasted until now at most."""
+        silence = time.monotonic() - self._beaten_at
+        if silence >= self._lease:
+            log.warning("the lease was over", seconds=round(silence, 1))
+            self.term += 1
+        if silence >= self._lease / 2:
+            self._steady_since = at
+        self._beaten_at = at
 
     async def retire(self) -> None:
         """The end of this life; what it still owns is taken over at once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +27,13 @@ RELEASED_AT_ONCE = 5000
 LOST_AFTER_SECONDS = 2.0  # a queued row that nobody claimed although its lane's doorbell is silent
 
 
+class Work(Protocol):
+    """What this worker has in its hands: see `delivery.deliver.Deliverer`."""
+
+    holding: dict[UUID, int]
+    unsent: set[UUID]
+
+
 class Reconciler:
     """One per worker; they skip each other's rows."""
 
@@ -38,10 +45,10 @@ class Reconciler:
         owner: Owner,
         attempts: int,
         lease: float,
-        holding: Callable[[], Iterable[UUID]],
+        work: Work,
     ) -> None:
         self._pool, self._redis, self._owner = pool, redis, owner
-        self._attempts, self._lease, self._holding = attempts, lease, holding
+        self._attempts, self._lease, self._work = attempts, lease, work
         self._doorbell = ring.Doorbell(redis)
 
     async def run(self) -> None:
@@ -62,8 +69,20 @@ class Reconciler:
         await self._ring(await self._pool.fetch(statements.RELEASE_DUE, RELEASED_AT_ONCE))
         for lane in await self._silent_lanes():
             await self._ring(await self._pool.fetch(statements.RING_AGAIN, lane, LOST_AFTER_SECONDS, RELEASED_AT_ONCE))
-        await self._take_over(statements.TAKE_OVER_DEAD, self._lease)
-        await self._take_over(statements.TAKE_OVER_LOST, self._owner.id, list(self._holding()))
+        if self._owner.may_take_over:
+            await self._take_over(statements.TAKE_OVER_DEAD, self._lease)
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """What is ours in the table but not in our hands, or in our hands no more: given back, or taken over."""
+        # The moment before the look: what is claimed later is not in it, however long the statement takes to arrive.
+        moment = await self._pool.fetchval("select now()")
+        holding, unsent = set(self._work.holding), set(self._work.unsent)
+        given_back = unsent - holding
+        if given_back:
+            await self._ring(await self._pool.fetch(statements.GIVE_BACK, list(given_back), self._owner.id, moment))
+        self._work.unsent.difference_update(unsent)
+        await self._take_over(statements.TAKE_OVER_LOST, self._owner.id, list(holding), moment)
 
     async def _silent_lanes(self) -> list[Lane]:
         """Lanes with no hint waiting: rows that are queued there have lost theirs. Without Valkey workers sweep."""
