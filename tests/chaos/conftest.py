@@ -1,0 +1,163 @@
+"""A fleet: PostgreSQL, Valkey, an SMTP server, APIs and workers, each behind a line that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import bcrypt
+import psutil
+import pytest
+from tests.chaos.harness import Line, Load, Mailbox, Report, audit, settle
+from tests.conftest import Postgres, Role, Valkey, free_port
+
+from mailboat.settings import Settings
+
+APIS, WORKERS = 2, 2
+LEASE = 2.0
+SECRET = "chaos"
+CLIENT = """
+insert into clients (namespace, name, senders, rate_per_minute, rate_burst)
+values ('default', 'chaos', '{chaos@shop.example.com}', 100000000, 1000000) returning id
+"""
+
+
+class Fleet:
+    """Everything, running. `lines` are named after who talks to whom: api-postgres, worker-smtp, …"""
+
+    def __init__(self, postgres: Postgres, valkey: Valkey, folder: Path, templates: Path, **changes: Any) -> None:
+        self.postgres, self.valkey, self.folder, self.templates = postgres, valkey, folder, templates
+        self.mailbox = Mailbox()
+        self.lines: dict[str, Line] = {}
+        self.roles: dict[str, Role] = {}
+        self.headers = {"X-Api-Key": "mb_chaos", "X-Api-Secret": SECRET}
+        self.worker_kills = 0
+        self._changes = changes
+        self._settings: dict[str, Settings] = {}
+
+    async def start(self) -> None:
+        connection = await asyncpg.connect(self.postgres.dsn())
+        client = await connection.fetchval(CLIENT)
+        hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
+        await connection.execute(
+            "insert into client_keys (key, client_id, secret_hash) values ('mb_chaos', $1, $2)", client, hashed
+        )
+        await connection.close()
+        await self.mailbox.listen()
+        for role in ("api", "worker"):
+            self._settings[role] = await self._behind_lines(role)
+        names = [f"api-{n}" for n in range(APIS)] + [f"worker-{n}" for n in range(WORKERS)]
+        for name in names:
+            self._start(name, free_port() if name.startswith("api") else 0)
+        await asyncio.to_thread(self.until_ready)
+
+    async def _behind_lines(self, role: str) -> Settings:
+        place = self.folder / role
+        place.mkdir()
+        place.chmod(0o777)
+        to_postgres, to_valkey = Line(self.postgres.folder / ".s.PGSQL.5432"), Line(self.valkey.socket)
+        await to_postgres.listen(place / ".s.PGSQL.5432")
+        await to_valkey.listen(place / "valkey.sock")
+        self.lines |= {f"{role}-postgres": to_postgres, f"{role}-valkey": to_valkey}
+        smtp = ""
+        if role == "worker":
+            self.lines["worker-smtp"] = Line(self.mailbox.port)
+            smtp = f"smtp://127.0.0.1:{await self.lines['worker-smtp'].listen(0)}?tls=none"
+        values = {
+            "database_url": f"postgresql://postgres@/postgres?host={place}",
+            "redis_url": f"unix://{place}/valkey.sock",
+            "templates": str(self.templates),
+            "render_processes": 1,
+            "retry_base_seconds": 0.1,
+            "retry_cap_seconds": 0.5,
+            "retry_attempts": 1000,
+            "heartbeat_seconds": LEASE / 5,
+            "lease_seconds": LEASE,
+            "smtp_url": smtp,
+            "smtp_timeout": 1.0,
+            "smtp_connections": 8,
+        }
+        return Settings(**(values | self._changes))
+
+    def _start(self, name: str, port: int) -> None:
+        settings = self._settings[name.partition("-")[0]]
+        environment = {"MAILBOAT_PORT": str(port), "MAILBOAT_WORKER_NAME": name}
+        log = self.folder / f"{name}.log"
+        self.roles[name] = Role(name.partition("-")[0], settings, log, environment)
+        self.roles[name].port = port  # type: ignore[attr-defined]
+
+    def until_ready(self) -> None:
+        for role in self.roles.values():
+            role.until_ready()
+
+    @property
+    def ports(self) -> list[int]:
+        return [role.port for name, role in self.roles.items() if name.startswith("api")]  # type: ignore[attr-defined]
+
+    def load(self, rate: float = 300.0) -> Load:
+        return Load(self.ports, self.headers, rate)
+
+    def pids(self, name: str) -> list[int]:
+        return [process.pid for process in psutil.Process(self.roles[name].process.pid).children(recursive=True)]
+
+    def kill(self, name: str) -> None:
+        """kill -9, and a new one in its place."""
+        role = self.roles[name]
+        role.close()
+        self.worker_kills += name.startswith("worker")
+        self._start(name, getattr(role, "port", 0))
+
+    def revive(self) -> list[str]:
+        """Start again, as a supervisor would, what has ended by itself; the names."""
+        ended = [name for name, role in self.roles.items() if role.process.poll() is not None]
+        for name in ended:
+            self._start(name, getattr(self.roles[name], "port", 0))
+        return ended
+
+    def wipe_valkey(self) -> None:
+        self.valkey.stop(signal.SIGKILL)
+        self.valkey.start()
+
+    def crash_postgres(self) -> None:
+        self.postgres.stop(signal.SIGQUIT)
+        self.postgres.start()
+
+    async def audit(self, load: Load, seconds: float = 20.0) -> Report:
+        await settle(self.postgres.dsn(), seconds)
+        return await audit(self.postgres.dsn(), self.mailbox, load)
+
+    async def close(self) -> None:
+        for role in self.roles.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(role.process.pid, signal.SIGCONT)
+            role.close()
+        for line in self.lines.values():
+            await line.close()
+        await self.mailbox.close()
+
+
+@pytest.fixture
+async def fleet(own_postgres: Postgres, own_valkey: Valkey, templates: Path) -> AsyncIterator[Fleet]:
+    folder = own_postgres.folder / "lines"  # short, and open to PostgreSQL's user
+    folder.mkdir()
+    folder.chmod(0o777)
+    fleet = Fleet(own_postgres, own_valkey, folder, templates)
+    try:
+        await fleet.start()
+        yield fleet
+    finally:
+        await fleet.close()
+        for log in sorted(folder.glob("*.log")):
+            print(f"--- {log.name}\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    """The last lines that are about more than one mail."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if '"message_id"' not in line]
+    return "\n".join(lines[-40:])

@@ -1,0 +1,385 @@
+"""What the chaos tests are made of: lines that can be cut, an SMTP server that keeps count, load, and the audit.
+
+A `Load` posts mails and remembers each id that was answered 202; a mail whose answer did not come is posted again under
+the same idempotency key, as a caller would. `audit` compares these ids with the database and with what the SMTP server
+said yes to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import itertools
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from mailboat.db.states import State
+
+# --- lines
+
+Cut = Literal["pass", "freeze", "reset"]
+
+
+class Line:
+    """A proxy in front of a server. `freeze`: nothing passes and nothing is closed. `reset`: connections are dropped.
+
+    `delay` is in seconds and holds up each piece that goes towards the server.
+    """
+
+    def __init__(self, upstream: Path | int) -> None:
+        self.mode: Cut = "pass"
+        self.delay = 0.0
+        self._upstream = upstream
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, place: Path | int) -> int:
+        """On a socket file, or on a port (0: any). Returns the port."""
+        if isinstance(place, Path):
+            self._server = await asyncio.start_unix_server(self._accept, place)
+            place.chmod(0o777)
+            return 0
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", place)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def cut(self, mode: Cut) -> None:
+        self.mode = mode
+        self._open.set() if mode == "pass" else self._open.clear()
+        if mode == "reset":
+            for writer in self._writers:
+                writer.transport.abort()
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut("reset")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._join(reader, writer)
+        self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode == "reset":
+            writer.transport.abort()
+            return
+        try:
+            if isinstance(self._upstream, Path):
+                there = await asyncio.open_unix_connection(self._upstream)
+            else:
+                there = await asyncio.open_connection("127.0.0.1", self._upstream)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, there[1]}
+        pumps = [
+            asyncio.create_task(self._pump(reader, there[1], slow=True)),
+            asyncio.create_task(self._pump(there[0], writer, slow=False)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            self._writers -= {writer, there[1]}
+            writer.transport.abort()
+            there[1].close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if slow and self.delay:
+                    await asyncio.sleep(self.delay)
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+
+
+# --- the SMTP server
+
+Manner = Literal["good", "stall", "drop", "cut_after_body", "tempfail", "garbage", "nonsense"]
+GARBAGE = bytes(range(256)) * 4 + b"\r\n"
+NONSENSE = b"250-never\r\n251 ends\r\n999 what\r\n"
+_MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([0-9a-f-]{36})@", re.MULTILINE | re.IGNORECASE)
+
+
+class Mailbox:
+    """An SMTP server that counts, per Message-ID, how often it has said yes (`taken`), and how often it read a body and
+    then did not say so (`uncertain`): repeating those is right."""
+
+    def __init__(self) -> None:
+        self.taken: collections.Counter[UUID] = collections.Counter()
+        self.uncertain: collections.Counter[UUID] = collections.Counter()
+        self.manner: Manner = "good"
+        self.port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**22)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await self._converse(reader, writer)
+        self._tasks.discard(task)
+        writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.manner == "drop":
+            return
+        writer.write(b"220 mailbox ESMTP\r\n")
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                writer.write(b"354 go ahead\r\n")
+                if not await self._body(await reader.readuntil(b"\r\n.\r\n"), writer):
+                    return
+            elif self.manner == "garbage":
+                writer.write(GARBAGE)
+            elif verb == b"EHLO":
+                writer.write(b"250-mailbox\r\n250 PIPELINING\r\n")
+            else:
+                writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 2.1.0 OK\r\n")
+            # A yes that never leaves this process would be counted as one.
+            await writer.drain()
+
+    async def _body(self, raw: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Whether the conversation goes on."""
+        found = _MESSAGE_ID.search(raw)
+        assert found, raw
+        message = UUID(found[1].decode())
+        if self.manner == "tempfail":
+            writer.write(b"451 4.3.0 not now \0\xff\r\n")
+            return True
+        if self.manner == "good":
+            self.taken[message] += 1
+            writer.write(b"250 2.0.0 OK\r\n")
+            return True
+        self.uncertain[message] += 1
+        if self.manner == "stall":
+            await asyncio.sleep(3600)
+        if self.manner in ("garbage", "nonsense"):
+            writer.write(GARBAGE if self.manner == "garbage" else NONSENSE)
+            await writer.drain()
+        return False
+
+
+# --- load
+
+
+class Caller:
+    """One HTTP connection that is kept alive and opened again when it breaks."""
+
+    def __init__(self, ports: list[int], headers: dict[str, str]) -> None:
+        self._ports = itertools.cycle(ports)
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def post(self, body: bytes, key: str) -> tuple[int, dict[str, str], bytes]:
+        """Raises OSError, TimeoutError or IncompleteReadError when no answer came; the next try asks the next API."""
+        try:
+            async with asyncio.timeout(20):
+                if self._writer is None:
+                    self._reader, self._writer = await asyncio.open_connection("127.0.0.1", next(self._ports))
+                self._writer.write(
+                    f"POST /v1/send HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\n{self._head}"
+                    f"Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                    + body
+                )
+                status, *fields = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                headers = {k.lower(): v.strip() for k, _, v in (field.partition(":") for field in fields if field)}
+                answer = await self._reader.readexactly(int(headers["content-length"]))
+        except BaseException:
+            self.close()
+            raise
+        if status.split()[1] == "503":
+            self.close()
+        return int(status.split()[1]), headers, answer
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+
+@dataclasses.dataclass
+class Load:
+    """Mails at a bounded rate, while `async with load.flowing():` lasts; those under way are finished at its end."""
+
+    ports: list[int]
+    headers: dict[str, str]
+    rate: float
+    callers: int = 16
+    accepted: dict[UUID, str] = dataclasses.field(default_factory=dict)
+    statuses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    slowest: float = 0.0  # seconds until an answer
+    surprises: list[str] = dataclasses.field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def flowing(self) -> Any:
+        self._name, self._numbers, self._stop = uuid.uuid4().hex[:8], itertools.count(), asyncio.Event()
+        tasks = [asyncio.create_task(self._call(n)) for n in range(self.callers)]
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            await asyncio.gather(*tasks)
+
+    async def until_accepted(self, count: int) -> None:
+        """Until so many more mails are in."""
+        wanted = len(self.accepted) + count
+        async with asyncio.timeout(60):
+            while len(self.accepted) < wanted:  # noqa: ASYNC110  # a number is no event
+                await asyncio.sleep(0.02)
+
+    async def _call(self, number: int) -> None:
+        caller = Caller(self.ports[number % len(self.ports) :] + self.ports, self.headers)
+        pause = self.callers / self.rate
+        await asyncio.sleep(pause * number / self.callers)
+        due = time.monotonic()
+        while not self._stop.is_set():
+            n = next(self._numbers)
+            await self._post(caller, f"{self._name}-{n}", n)
+            due = max(due + pause, time.monotonic() - 1)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), max(0.0, due - time.monotonic()))
+        caller.close()
+
+    async def _post(self, caller: Caller, key: str, n: int) -> None:
+        """Until it is accepted."""
+        body = {"template": "receipt", "to": f"ada+{n}@example.com", "data": {"order": key}}
+        if n % 4 == 3:
+            body = {"subject": key, "text": f"Order {key}", "to": f"ada+{n}@example.com", "lane": "bulk"}
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            begun = time.monotonic()
+            try:
+                status, headers, answer = await caller.post(json.dumps(body).encode(), key)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                self.statuses[type(error).__name__] += 1
+                await asyncio.sleep(0.05)
+                continue
+            finally:
+                self.slowest = max(self.slowest, time.monotonic() - begun)
+            self.statuses[str(status)] += 1
+            if status == 202:
+                self.accepted[UUID(json.loads(answer)["id"])] = key
+                return
+            if status != 503 or "retry-after" not in headers:
+                self.surprises.append(f"{status} {headers} {answer!r}")
+                return
+            await asyncio.sleep(0.1)
+        self.surprises.append(f"{key} was not accepted within a minute")
+
+
+# --- the audit
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of the mails that were answered 202."""
+
+    accepted: int = 0
+    lost: list[UUID] = dataclasses.field(default_factory=list)  # the server never said yes to them
+    stuck: list[str] = dataclasses.field(default_factory=list)  # not `sent` although there was time enough
+    wrong: list[str] = dataclasses.field(default_factory=list)  # accounts that do not add up
+    duplicates: int = 0  # how often the server said yes once too often
+
+    def __str__(self) -> str:
+        return (
+            f"accepted {self.accepted}, lost {len(self.lost)}, stuck {len(self.stuck)}, wrong {len(self.wrong)}, "
+            f"duplicates {self.duplicates}"
+        )
+
+    def check(self, allowed: float) -> None:
+        assert not self.lost, f"{self}: {self.lost[:5]}"
+        assert not self.stuck, f"{self}: {self.stuck[:5]}"
+        assert not self.wrong, f"{self}: {self.wrong[:5]}"
+        assert self.duplicates <= allowed, f"{self}, allowed {allowed}"
+
+
+OPEN = (State.SCHEDULED, State.QUEUED, State.SENDING)
+_OPEN = f"select count(*) from queue where state in ({', '.join(str(int(state)) for state in OPEN)})"
+_ROWS = "select id, state, attempts, owner, updated_at, error from queue"
+_ATTEMPTS = "select message_id, number, outcome from attempts order by message_id, number"
+
+
+async def settle(dsn: str, seconds: float) -> None:
+    """Wait until nothing is on its way any more, for as long as that."""
+    connection = await asyncpg.connect(dsn)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and await connection.fetchval(_OPEN):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await connection.close()
+
+
+async def audit(dsn: str, mailbox: Mailbox, load: Load) -> Report:
+    connection = await asyncpg.connect(dsn)
+    rows = {row["id"]: row for row in await connection.fetch(_ROWS)}
+    attempts: dict[UUID, list[asyncpg.Record]] = {}
+    for row in await connection.fetch(_ATTEMPTS):
+        attempts.setdefault(row["message_id"], []).append(row)
+    booked, stored = await connection.fetchrow(
+        "select (select coalesce(sum(accepted), 0) from usage), (select count(*) from messages)"
+    )
+    await connection.close()
+    report = Report(accepted=len(load.accepted))
+    report.lost = [message for message in load.accepted if not mailbox.taken[message]]
+    report.stuck = [str(dict(row)) for row in rows.values() if row["state"] != State.SENT]
+    report.duplicates = sum(count - 1 for count in mailbox.taken.values() if count > 1)
+    report.wrong = [*load.surprises, *_accounts(rows, attempts)]
+    if booked != stored or stored != len(load.accepted):
+        report.wrong.append(f"quota booked {booked}, stored {stored}, accepted {len(load.accepted)}")
+    if missing := set(load.accepted) - set(rows):
+        report.wrong.append(f"accepted and not in the queue: {missing}")
+    return report
+
+
+def _accounts(rows: dict[UUID, asyncpg.Record], attempts: dict[UUID, list[asyncpg.Record]]) -> Iterator[str]:
+    """Every sent mail has its attempts from 1 on, one of which sent it, and none that was never claimed."""
+    for message, row in rows.items():
+        numbers = [attempt["number"] for attempt in attempts.get(message, ())]
+        outcomes = [attempt["outcome"] for attempt in attempts.get(message, ())]
+        if row["state"] == State.SENT and (numbers != list(range(1, row["attempts"] + 1)) or "sent" not in outcomes):
+            yield f"{message}: {row['attempts']} attempts counted, booked {list(zip(numbers, outcomes, strict=True))}"
+
+
+def every(seconds: float, act: Callable[[], None]) -> asyncio.Task[None]:
+    """Do this again and again, until the task is cancelled."""
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            act()
+
+    return asyncio.create_task(go_on())
