@@ -25,7 +25,8 @@ const parts = {
     const fizz = at('node_modules/react-dom/cjs/react-dom-server-legacy.browser.production.js');
     build.onResolve({ filter: /^fizz$/ }, () => ({ path: fizz }));
     build.onLoad({ filter: /react-dom-server-legacy\.browser\.production\.js$/ }, ({ path: file }) => ({
-      contents: `${readFileSync(file, 'utf8')}\nexports.internals = { ${INTERNALS} };`,
+      // For stacks of components it would change Error, which is frozen here.
+      contents: `const formats = {};\n${readFileSync(file, 'utf8').replaceAll('Error.prepareStackTrace', 'formats.prepareStackTrace')}\nexports.internals = { ${INTERNALS} };`,
     }));
     build.onResolve({ filter: /^(css-tree\/dist\/csstree\.esm|@react-email\/render)$/ }, ({ path: name }) => ({ path: STANDINS[name] }));
     build.onResolve({ filter: /^react-email:/ }, ({ path: name }) => ({

@@ -45,6 +45,26 @@ function json(file, source) {
   return `module.exports = JSON.parse(${JSON.stringify(source)})`;
 }
 
+/** Faults for tags that are closed by another name, which sucrase lets pass. */
+function checkTags(file, source, tokens) {
+  const open = [];
+  let closing = false;
+  tokens.forEach((token, at) => {
+    if (token.type === TokenType.jsxTagStart) {
+      const name = /^<\s*\/?\s*([\w$.:-]*)/.exec(source.slice(token.start, token.start + 200))?.[1] ?? '';
+      closing = tokens[at + 1]?.type === TokenType.slash;
+      if (!closing) open.push(name);
+      else if (open.at(-1) !== name) {
+        const { line, column } = place(source, token.start);
+        throw new Fault(`syntax error: </${name}> closes <${open.at(-1) ?? ''}>`, file, line, column);
+      }
+    } else if (token.type === TokenType.jsxTagEnd) {
+      if (closing || tokens[at - 1].type === TokenType.slash) open.pop();
+      closing = false;
+    }
+  });
+}
+
 function script(file, source) {
   const transforms = ['imports'];
   if (IS_TYPESCRIPT.test(file)) transforms.push('typescript');
@@ -52,9 +72,26 @@ function script(file, source) {
   try {
     return transform(source, { transforms, jsxRuntime: 'automatic', production: true, disableESTransforms: true, filePath: file }).code;
   } catch (error) {
-    throw syntaxFault(error, file, source);
+    throw syntaxFault(inner(error, source, transforms), file, source);
   }
 }
+
+/** sucrase says of a fault in the body of an arrow function that its arrow is unexpected: look behind the arrow. */
+function inner(error, source, transforms) {
+  let found = error;
+  for (let offset = arrow(found, source); offset > 0; offset = arrow(found, source)) {
+    try {
+      transform(source.slice(0, offset).replace(/[^\n]/g, ' ') + source.slice(offset), { transforms });
+      return found;
+    } catch (deeper) {
+      if (deeper.pos <= found.pos) return found;
+      found = deeper;
+    }
+  }
+  return found;
+}
+
+const arrow = (error, source) => (source.startsWith('=>', error.pos) ? error.pos + 2 : 0);
 
 function syntaxFault(error, file, source) {
   const found = /^(?:Error transforming [^:]*: )?(?<text>.*?)(?: \((?<line>\d+):(?<column>\d+)\))?$/s.exec(error.message)?.groups ?? { text: error.message };
@@ -71,6 +108,7 @@ function word(source, line, column) {
 /** The imports that are left in the code, with their places in the source. */
 function imports(file, source, code) {
   const { tokens } = parse(source, IS_JSX.test(file), IS_TYPESCRIPT.test(file), false);
+  checkTags(file, source, tokens);
   const found = [];
   for (let at = 1; at < tokens.length; at++) {
     if (tokens[at].type !== TokenType.string || !isImport(tokens, at, source)) continue;

@@ -19,8 +19,9 @@ let largest = 2 ** 21;
 /** The call that waits for microtasks: `{revision, finish}`. */
 let pending = null;
 
-function failed(error, revision) {
-  return `f${JSON.stringify(describe(error, revision?.files ?? NOTHING, revisions.PREFIX.length))}`;
+/** The fault of a call. `work` is what was being rendered, if it came to that. */
+function failed(error, revision, work) {
+  return `f${JSON.stringify(describe(error, revision?.files ?? NOTHING, revisions.PREFIX.length, work?.components))}`;
 }
 
 /** A call with everything around it that each one needs. */
@@ -72,6 +73,7 @@ function finishOrWait(call) {
     throw new Fault('`subject` must be a string, or a function that returns one', revision.entry);
   }
   const title = String(subject.value);
+  if (work.failed) return failed(work.error, revision, work);
   const html = fizz.finish(work);
   if (title.length + html.length > largest) throw new Fault(`makes more than ${largest} characters`, revision.entry);
   return `d${title.length}:${title}${html}`;

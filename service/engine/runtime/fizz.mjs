@@ -8,13 +8,13 @@ const OF_IMAGE = /\bas\s*=\s*["']?image\b/i;
 
 /** Start to render an element. What is not done at once goes on in microtasks. */
 export function begin(element) {
-  const work = { failed: false, error: undefined, request: null, waiting: null };
+  const work = { failed: false, error: undefined, components: '', request: null, waiting: null };
   const resumable = internals.createResumableState(undefined);
   work.request = internals.createRequest(
     element, resumable, internals.createRenderState(resumable, true), internals.createFormatContext(0, null, 0, null),
     Infinity,
-    (error) => {
-      if (!work.failed) [work.failed, work.error] = [true, error];
+    (error, { componentStack }) => {
+      if (!work.failed) [work.failed, work.error, work.components] = [true, error, componentStack ?? ''];
       work.waiting?.();
     },
     undefined, () => work.waiting?.(),

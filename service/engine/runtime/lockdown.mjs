@@ -52,9 +52,9 @@ const guarded = ownKeys(RegExp.prototype).map((key) => ({ key, ...getOwnProperty
 /** Whether RegExp.prototype is what it was. */
 export function isIntact() {
   if (ownKeys(RegExp.prototype).length !== guarded.length || getPrototypeOf(RegExp.prototype) !== Object.prototype) return false;
-  for (const { key, value, get } of guarded) {
+  for (const { key, value, get, configurable } of guarded) {
     const now = getOwnPropertyDescriptor(RegExp.prototype, key);
-    if (now === undefined || now.value !== value || now.get !== get) return false;
+    if (now === undefined || now.value !== value || now.get !== get || now.configurable !== configurable) return false;
   }
   return true;
 }

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mailboat.domain.message import Rendered
+from mailboat.errors import TemplateFault
 from mailboat.registry.folder import Folder
-from mailboat.render.base import Job
+from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
 from mailboat.render.react import EXAMPLE
 
@@ -18,6 +19,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CORPUS = Path(__file__).parent / "corpus"
 NAMES = sorted(path.stem for path in CORPUS.glob("*.tsx"))
 STREAM_COMMENT = re.compile(r"<!--(?:\$|/\$|html|head|body| )-->")
+
+
+async def patiently(pool: Pool, jobs: list[Job]) -> list[Outcome]:
+    """The outcomes; those that were too late, on a machine with more to do, are asked for again."""
+    outcomes = await pool.render(jobs)
+    for place, outcome in enumerate(outcomes):
+        for _ in range(5):
+            if isinstance(outcome, TemplateFault) and outcome.message.startswith("took longer"):
+                [outcome] = await pool.render([jobs[place]])
+        outcomes[place] = outcome
+    return outcomes
 
 
 async def test_the_corpus_has_at_least_40_templates_and_all_of_them_are_listed() -> None:
@@ -31,7 +43,7 @@ async def test_the_output_is_react_emails_own(name: str, pool: Pool, peer: dict[
     assert "error" not in expected
     loaded = Folder(CORPUS).load(name)
     assert loaded is not None
-    [ours] = await pool.render([Job(loaded[0], EXAMPLE)])
+    [ours] = await patiently(pool, [Job(loaded[0], EXAMPLE)])
     assert isinstance(ours, Rendered), str(ours)
     assert ours.html == STREAM_COMMENT.sub("", expected["html"])
     assert ours.subject == expected["subject"]
@@ -39,5 +51,6 @@ async def test_the_output_is_react_emails_own(name: str, pool: Pool, peer: dict[
 
 async def test_a_second_time_the_output_is_the_same(pool: Pool) -> None:
     jobs = [Job(loaded[0], EXAMPLE) for name in NAMES if (loaded := Folder(CORPUS).load(name))]
-    first = await pool.render(jobs)
-    assert await pool.render(jobs[::-1]) == first[::-1]
+    first = await patiently(pool, jobs)
+    assert all(isinstance(each, Rendered) for each in first)
+    assert await patiently(pool, jobs[::-1]) == first[::-1]
