@@ -24,7 +24,8 @@ export function describe(thrown, files, prefix, components = '') {
     }
     if (!(thrown instanceof Error)) return { message: `threw ${String(thrown).slice(0, LONGEST)}`, file: '', line: 0, column: 0 };
     const place = placeOf(String(thrown.stack), files, prefix) ?? placeOf(components, files, prefix);
-    return { message: text(thrown), ...(place ?? { file: '', line: 0, column: 0 }) };
+    const inside = place ? null : /\n\s+at ([A-Z]\w*)/.exec(components);
+    return { message: text(thrown) + (inside ? ` (in <${inside[1]}>)` : ''), ...(place ?? { file: '', line: 0, column: 0 }) };
   } catch {
     return { message: 'threw something that cannot be described', file: '', line: 0, column: 0 };
   }
