@@ -65,7 +65,7 @@ def of(message: Row, attempts: Sequence[Row], events: Sequence[Row]) -> Standing
 
 
 def shown(message: Row, events: Iterable[Row]) -> list[dict[str, Any]]:
-    """The timeline, with recipients as the client wrote them."""
+    """The timeline, with recipients as the client wrote them. What happened at one moment comes in its usual order."""
     written = {address.key: address.email for _, address in _envelope(message["envelope"]).recipients}
     return [
         {
@@ -77,7 +77,7 @@ def shown(message: Row, events: Iterable[Row]) -> list[dict[str, Any]]:
             "reason": event["reason"],
             "word": event["word"],
         }
-        for event in events
+        for event in sorted(events, key=lambda event: (event["at"], status.RANK[event["event"]]))
     ]
 
 
