@@ -173,6 +173,25 @@ class CaRef(Model, frozen=True):
     key: Key = "ca.crt"
 
 
+class DkimKeyRef(Model, frozen=True):
+    name: Name
+    key: Key = "private-key"
+
+
+Domain = Annotated[
+    str,
+    Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", description="a domain"),
+]
+
+
+class Dkim(Model, frozen=True):
+    domain: Domain
+    secret_ref: DkimKeyRef
+    selector: Annotated[
+        str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    ] = "mailboat"
+
+
 class Smtp(Model, frozen=True):
     host: Annotated[
         str,
@@ -183,6 +202,7 @@ class Smtp(Model, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     tls: Literal["none", "auto", "starttls", "implicit"] = "auto"
     ca_secret_ref: CaRef | None = None
+    dkim: Dkim | None = None
 
 
 class Ses(Model, frozen=True):
@@ -203,6 +223,7 @@ class Ses(Model, frozen=True):
         | None
     ) = None
     endpoint: Endpoint | None = None
+    sns_origin: Endpoint | None = None
 
 
 class SendGrid(Model, frozen=True):
@@ -211,12 +232,7 @@ class SendGrid(Model, frozen=True):
 
 
 class Mailgun(Model, frozen=True):
-    domain: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", description="a domain"
-        ),
-    ]
+    domain: Domain
     region: Literal["us", "eu"] = "us"
     endpoint: Endpoint | None = None
 

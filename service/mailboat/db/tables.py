@@ -316,12 +316,16 @@ class ProviderRecord(SQLModel, table=True):
 
 
 class ClientSecret(SQLModel, table=True):
-    """Which of a client's keys is in its Secret, and which one was before. `rotate_request` was acted on last."""
+    """Which of a client's keys is in its Secret, and which one was before. `rotate_request` was acted on last.
+
+    `secret_check` is the beginning of the sha256 of the key's secret, which has 256 random bits.
+    """
 
     __tablename__ = "client_secrets"
     client_id: int = Field(sa_column=Column(ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True))
     secret_name: str = Field(sa_column=_text())
     key: str = Field(sa_column=_text())
+    secret_check: str = Field(sa_column=_text())
     previous_key: str | None = Field(default=None, sa_column=_text(nullable=True))
     rotated_at: datetime | None = Field(default=None, sa_column=_moment())
     rotate_request: str = Field(default="", sa_column=_text(default=""))

@@ -145,16 +145,22 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     return values | ({"lane": LANES[values["lane"]]} if "lane" in values else {})
 
 
-def _new_key(client: Client, expires_in: float | None) -> tuple[ClientKey, str]:
+def new_pair() -> tuple[str, str, str]:
+    """A new key, its secret, and what is kept of the secret."""
     secret = secrets.token_urlsafe(32)
+    return "mb_" + secrets.token_hex(10), secret, bcrypt.hashpw(secret.encode(), bcrypt.gensalt(ROUNDS)).decode()
+
+
+def _new_key(client: Client, expires_in: float | None) -> tuple[ClientKey, str]:
+    key, secret, hashed = new_pair()
     assert client.id is not None
-    key = ClientKey(
-        key="mb_" + secrets.token_hex(10),
+    made = ClientKey(
+        key=key,
         client_id=client.id,
-        secret_hash=bcrypt.hashpw(secret.encode(), bcrypt.gensalt(ROUNDS)).decode(),
+        secret_hash=hashed,
         expires_at=datetime.now(UTC) + timedelta(seconds=expires_in) if expires_in is not None else None,
     )
-    return key, secret
+    return made, secret
 
 
 def _shown(client: Client, accepted: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -64,21 +65,41 @@ def place(namespace: str, name: str) -> str:
 
 def build(record: Record, pool: asyncpg.Pool) -> Provider:
     """The provider of a record. Raises ConfigurationError naming the field, never showing a secret."""
-    spec = dict(record.spec[record.kind])
-    authority = spec.pop("caSecretRef", None)
     limits = msgspec.convert(record.spec.get("limits") or {}, Limits)
     reference = (record.spec.get("credentials") or {}).get("secretRef")
     credentials = dict(_secret(record, reference["name"])) if reference else {}
-    with contextlib.ExitStack() as files:
-        if authority is not None:
-            # OpenSSL reads authorities from a file; it is needed only while the provider is made.
-            pem = files.enter_context(tempfile.NamedTemporaryFile("w", suffix=".pem"))
-            pem.write(_value(record, authority["name"], authority["key"]))
-            pem.flush()
-            spec["caFile"] = pem.name
-        raw = {record.kind: spec, "credentials": credentials}
+    with contextlib.ExitStack() as stack:
+        raw = {record.kind: _spec(record, stack), "credentials": credentials}
         provider = KINDS[record.kind](Manifest(record.name, record.kind, limits, record.place, raw), pool)
     return provider if limits.max_per_second is None else Paced(provider, limits.max_per_second)
+
+
+def webhook(record: Record) -> dict[str, Any] | None:
+    """The record as an item of a list of providers, for `webhooks.endpoints`; None when it expects no webhooks."""
+    reference = (record.spec.get("webhook") or {}).get("secretRef")
+    if not reference:
+        return None
+    name = record.name if record.namespace == HOME else f"{record.namespace}/{record.name}"
+    return {"name": name, record.kind: record.spec[record.kind], "webhook": dict(_secret(record, reference["name"]))}
+
+
+def _spec(record: Record, stack: contextlib.ExitStack) -> dict[str, Any]:
+    """The part under the kind, as its module reads it. What it wants in files is there until the stack ends."""
+    spec = dict(record.spec[record.kind])
+    spec.pop("snsOrigin", None)  # about webhooks alone
+    if (authority := spec.pop("caSecretRef", None)) is not None:
+        spec["caFile"] = _file(record, authority, stack)
+    if (dkim := spec.pop("dkim", None)) is not None:
+        reference = dkim["secretRef"]
+        spec["dkim"] = {"domain": dkim["domain"], "selector": dkim["selector"]}
+        spec["dkim"]["keyFile"] = _file(record, reference, stack)
+    return spec
+
+
+def _file(record: Record, reference: Mapping[str, str], stack: contextlib.ExitStack) -> str:
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory()), reference["key"])
+    path.write_text(_value(record, reference["name"], reference["key"]))
+    return str(path)
 
 
 def _secret(record: Record, name: str) -> Mapping[str, str]:

@@ -36,6 +36,7 @@ create table client_secrets (
     client_id integer primary key references clients (id) on delete cascade,
     secret_name text not null,
     key text not null,
+    secret_check text not null,
     previous_key text,
     rotated_at timestamptz not null default now(),
     rotate_request text not null default ''

@@ -1,0 +1,95 @@
+"""One place for all kinds: what `mailboat apply` and the operator call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import asyncpg
+
+from mailboat.declare import store
+from mailboat.declare.clients import Clients
+from mailboat.declare.inputs import Inputs
+from mailboat.declare.outcome import Outcome
+from mailboat.declare.providers import Providers
+from mailboat.declare.seal import Sealer
+from mailboat.declare.templates import Templates
+from mailboat.providers import records
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
+from mailboat.render.base import Renderer
+from mailboat_crds.models import EmailClient, EmailTemplate, Resource
+
+_PROVIDERS = "select namespace, name, sealed from providers where sealed is not null"
+_RESEAL_PROVIDER = "update providers set sealed = $3 where namespace = $1 and name = $2 and sealed = $4"
+_DECLARED = "select kind, namespace, name, sealed from declared where sealed is not null"
+_RESEAL_DECLARED = "update declared set sealed = $4 where kind = $1 and namespace = $2 and name = $3 and sealed = $5"
+
+
+class Declarer:
+    """Idempotent and level-triggered: the same resource again changes nothing, whatever happened in between.
+
+    url: how applications reach the API.  actor: who stands in the audit.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, renderer: Renderer, sealer: Sealer, *, url: str, actor: str, templates: str = ""
+    ) -> None:
+        self._pool, self._sealer = pool, sealer
+        self._clients = Clients(pool, sealer, url, actor)
+        self._templates = Templates(pool, Catalog(Folder(templates), pool), renderer)
+        self._providers = Providers(pool, sealer)
+
+    async def apply(
+        self, resource: Resource, inputs: Inputs, held: Mapping[str, str] | None = None, now: datetime | None = None
+    ) -> Outcome:
+        """Bring Postgres in line with a resource.
+
+        `inputs` are the Secrets and ConfigMaps of its namespace that it refers to (`inputs.secrets_of`), `held` is what
+        a client's own Secret holds (None: it is not there). When `Outcome.secret` is not None, it has to be put there.
+        Faults of the resource end in its conditions. Raises what `engine.AWAY` names, and ConfigurationError without
+        a sealing key.
+        """
+        if isinstance(resource, EmailClient):
+            return await self._clients.apply(resource, inputs, held, now)
+        if isinstance(resource, EmailTemplate):
+            return await self._templates.apply(resource, inputs, now)
+        return await self._providers.apply(resource, inputs, now)
+
+    async def delete(self, kind: str, namespace: str, name: str, policy: str = "Retain") -> bool:
+        """Take a resource back; `policy` is a client's spec.deletionPolicy. True when there was one."""
+        if kind == "EmailClient":
+            return await self._clients.delete(namespace, name, policy)
+        if kind == "EmailTemplate":
+            return await self._templates.delete(namespace, name)
+        return await self._providers.delete(namespace, name)
+
+    async def remembered(self, kind: str, namespace: str, name: str) -> Inputs:
+        """The Secrets that the resource was applied with last: without Kubernetes nobody else keeps them."""
+        if kind == "EmailProvider":
+            sealed = await self._pool.fetchval(
+                "select sealed from providers where namespace = $1 and name = $2", namespace, name
+            )
+            return Inputs(self._sealer.open(sealed, records.place(namespace, name)))
+        stored = await store.load(self._pool, kind, namespace, name)
+        sealed = stored.sealed if stored else None
+        return Inputs(self._sealer.open(sealed, f"{kind} {namespace}/{name}"))
+
+    async def reseal(self) -> int:
+        """Seal with the first key what is sealed with another; how much that was."""
+        count = 0
+        for row in await self._pool.fetch(_PROVIDERS):
+            place = records.place(row["namespace"], row["name"])
+            if not self._sealer.is_current(row["sealed"]):
+                again = self._sealer.seal(self._sealer.open(row["sealed"], place), place)
+                await self._pool.execute(_RESEAL_PROVIDER, row["namespace"], row["name"], again, row["sealed"])
+                count += 1
+        for row in await self._pool.fetch(_DECLARED):
+            place = f"{row['kind']} {row['namespace']}/{row['name']}"
+            if not self._sealer.is_current(row["sealed"]):
+                again = self._sealer.seal(self._sealer.open(row["sealed"], place), place)
+                await self._pool.execute(
+                    _RESEAL_DECLARED, row["kind"], row["namespace"], row["name"], again, row["sealed"]
+                )
+                count += 1
+        return count
