@@ -56,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Selector of the DKIM key: the public key is looked up at SELECTOR._domainkey.DOMAIN."""
     dkim_key_file: str = ""
     """PEM file of the private DKIM key, RSA (2048 bits are usual) or Ed25519."""
+    unsubscribe_key: str = ""
+    """Secret behind the one-click links of messages with `"unsubscribe": true`, which lead to MAILBOAT_PUBLIC_URL
+    (mail programs ask for https). Several, comma-separated: the first signs, links of the others go on working. Empty:
+    such messages are refused."""
     providers_file: str = ""
     """YAML file with a list of further providers, each shaped like an EmailProvider: name, one of smtp, ses, sendgrid,
     mailgun, postmark or inbox, credentials, limits. Read at start."""
@@ -104,7 +108,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         named = [name.strip() for name in self.route.split(",") if name.strip()]
         return named or (["smtp"] if self.smtp_url else ["inbox"])
 
+    @property
+    def unsubscribe_keys(self) -> list[str]:
+        return [key for key in map(str.strip, self.unsubscribe_key.split(",")) if key]
 
+
+SHORTEST_KEY = 16  # characters of an unsubscribe key
 NAMES = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
 
 
@@ -128,4 +137,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         ) from None
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
         raise ConfigurationError(f"MAILBOAT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+    if any(len(key) < SHORTEST_KEY for key in settings.unsubscribe_keys):
+        raise ConfigurationError(
+            f"MAILBOAT_UNSUBSCRIBE_KEY: each key needs {SHORTEST_KEY} characters; take 32 random ones."
+        )
     return settings

@@ -79,8 +79,16 @@ async def _draft(context: Context, client: Client, item: BatchItem, traceparent:
     name = validate.check_template(client, item)
     revision = await send.resolve(context, client, name) if name is not None else None
     files = attach.decode(item.attachments)
-    most = context.settings.max_recipients
-    draft = validate.draft(client, item, revision, files, key=key, traceparent=traceparent, max_recipients=most)
+    draft = validate.draft(
+        client,
+        item,
+        revision,
+        files,
+        key=key,
+        traceparent=traceparent,
+        max_recipients=context.settings.max_recipients,
+        unsubscribable=bool(context.settings.unsubscribe_key),
+    )
     await context.guard.check(client.id, suppressions.recipients(item))
     return draft, files
 

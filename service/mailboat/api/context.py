@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mailboat.dashboard import Feed
     from mailboat.delivery.record import Receipts
+    from mailboat.delivery.unsubscribe import Links
     from mailboat.render.pool import Pool
     from mailboat.webhooks.endpoints import Endpoints
 
@@ -103,6 +104,13 @@ class Context:
         from mailboat.dashboard import Feed
 
         return Feed(self.pool)
+
+    @cached_property
+    def links(self) -> Links | None:
+        """Makes and follows unsubscribe links; None where there are none."""
+        from mailboat.delivery.unsubscribe import Links
+
+        return Links.from_settings(self.settings)
 
     @cached_property
     def endpoints(self) -> Endpoints:

@@ -59,6 +59,10 @@ class Front:
             from mailboat.api import webhooks
 
             await webhooks.handle(await self.ready(), scope, receive, send)
+        elif path.startswith("/unsubscribe/"):
+            from mailboat.api import unsubscribe
+
+            await unsubscribe.handle(await self.ready(), scope, receive, send)
         elif path == "/livez" and method in ("GET", "HEAD"):
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         elif path == "/readyz" and method in ("GET", "HEAD"):

@@ -57,6 +57,7 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
         key=key,
         traceparent=traceparent,
         max_recipients=context.settings.max_recipients,
+        unsubscribable=bool(context.settings.unsubscribe_key),
     )
     await context.guard.check(client.id, suppressions.recipients(request))
     if files:

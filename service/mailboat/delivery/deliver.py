@@ -18,6 +18,7 @@ from mailboat.delivery import attach, suppressions
 from mailboat.delivery.book import Booker, Booking
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.policies import ClientPolicy, Policies
+from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry, verdict
 from mailboat.domain.address import Address
 from mailboat.domain.message import AttachedFile, Claimed, Mail, Receipt, Rendered
@@ -66,12 +67,13 @@ class Deliverer:
         default_route: Sequence[str],
         retries: retry.Policy,
         traces: Traces,
+        links: Links | None,
         lease: Lease,
     ) -> None:
         self._pool, self._claimer, self._booker = pool, claimer, booker
         self._catalog, self._renderer, self._providers = catalog, renderer, providers
         self._default_route, self._traces = tuple(default_route), traces
-        self._lease = lease
+        self._lease, self._links = lease, links
         self._policies = Policies(pool, retries)
         self._attachments = attach.Store(pool)
         self._suppressed = suppressions.Suppressed(pool)
@@ -210,7 +212,9 @@ class Deliverer:
                 async with line.turn() as provider:
                     # Files are large: they are fetched in turn, not for the whole batch.
                     files = await self._attachments.fetch(message.attachments) if message.attachments else ()
-                    request = provider.build(_mail(message, rendered, recipients, policy.name, traceparent, files))
+                    url = self._unsubscribe_url(message)
+                    mail = _mail(message, rendered, recipients, policy.name, traceparent, files, url)
+                    request = provider.build(mail)
                     if not self._lease.may_send(self.holding[message.id]):
                         raise _LeaseOver
                     self.sending.add(message.id)
@@ -219,6 +223,16 @@ class Deliverer:
             return name, None, self._of_error(error, message, policy, settled)
         emails = [address.email for address in recipients]
         return name, receipt, verdict.of_receipt(receipt, emails, _try(message), policy.retries)
+
+    def _unsubscribe_url(self, message: Claimed) -> str:
+        """Where its one recipient gets off; empty when the client did not ask. Raises Misconfigured."""
+        if not message.envelope.unsubscribe:
+            return ""
+        if self._links is None:
+            raise Misconfigured(
+                "the message asks for an unsubscribe link: set MAILBOAT_UNSUBSCRIBE_KEY for workers too"
+            )
+        return self._links.url(message.id, message.envelope.recipients[0][1])
 
     def _of_error(
         self, error: ProviderError | RenderUnavailable, message: Claimed, policy: ClientPolicy, settled: dict[str, Fate]
@@ -274,6 +288,7 @@ def _mail(
     client: str,
     traceparent: str,
     files: tuple[AttachedFile, ...],
+    unsubscribe_url: str,
 ) -> Mail:
     return Mail(
         id=message.id,
@@ -289,6 +304,8 @@ def _mail(
         attachments=files,
         client=client,
         traceparent=traceparent,
+        template=message.template or "",
+        unsubscribe_url=unsubscribe_url,
     )
 
 

@@ -59,6 +59,7 @@ class SendRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"sender": 
     tags: dict[str, str] = {}
     metadata: dict[str, Any] = {}
     attachments: list[AttachmentRequest] = []
+    unsubscribe: bool = False
 
 
 class BatchItem(SendRequest, forbid_unknown_fields=True, rename={"sender": "from"}, omit_defaults=True):
@@ -156,10 +157,14 @@ def draft(
     key: str | None,
     traceparent: str,
     max_recipients: int,
+    unsubscribable: bool = False,
     now: datetime | None = None,
 ) -> Draft:
-    """Everything checked and encoded. Raises Problem 422 naming the field."""
+    """Everything checked and encoded; `unsubscribable`: whether there are links to offer. Raises Problem 422 naming the
+    field."""
     envelope = _envelope(client, request, max_recipients)
+    if request.unsubscribe:
+        _check_unsubscribe(envelope, request.headers, unsubscribable)
     _check_headers(request.headers)
     _check_tags(request.tags)
     if request.locale is not None and not _LOCALE.fullmatch(request.locale):
@@ -236,7 +241,22 @@ def _envelope(client: Client, request: SendRequest, most: int) -> Envelope:
     reply_to = _addresses("reply_to", request.reply_to)
     if len(reply_to) > most:
         raise _invalid("reply_to", f"reply_to may have {most} addresses at most.")
-    return Envelope(_sender(client, request.sender), to, cc, bcc, reply_to)
+    return Envelope(_sender(client, request.sender), to, cc, bcc, reply_to, request.unsubscribe)
+
+
+def _check_unsubscribe(envelope: Envelope, headers: dict[str, str], unsubscribable: bool) -> None:
+    """A link is for one person: whoever else gets it could take them off."""
+    if not unsubscribable:
+        raise _invalid(
+            "unsubscribe", "There are no unsubscribe links here: the server has no MAILBOAT_UNSUBSCRIBE_KEY."
+        )
+    if len(envelope.recipients) != 1:
+        raise _invalid("unsubscribe", "A message with unsubscribe has one recipient: send one to each.")
+    for name in headers:
+        if name.lower() in ("list-unsubscribe", "list-unsubscribe-post"):
+            raise _invalid(
+                f"headers.{name}", f"{name} cannot stand beside unsubscribe, which writes it.", "invalid_header"
+            )
 
 
 def _addresses(field: str, given: str | list[str]) -> tuple[Address, ...]:

@@ -23,6 +23,7 @@ from mailboat.delivery import record, ring
 from mailboat.delivery.book import Booker
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.deliver import Deliverer
+from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry
 from mailboat.errors import MailboatError
 from mailboat.providers.records import Directory
@@ -103,6 +104,7 @@ class Worker:
             default_route=settings.default_route,
             retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             traces=self._traces,
+            links=Links.from_settings(settings),
             lease=owner,
         )
         self._reconciler = Reconciler(
