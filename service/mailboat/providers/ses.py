@@ -55,6 +55,8 @@ _NO_CREDENTIALS = (
     boto.CredentialRetrievalError,
     boto.TokenRetrievalError,
 )
+# What botocore's parser dies of when a body is not the JSON object that it expects.
+_UNREADABLE = (AttributeError, TypeError, ValueError, RecursionError)
 _NOT_A_TAG = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -162,6 +164,9 @@ class Ses:
             raise self._refusal(error) from None
         except (boto.BotoCoreError, boto.HTTPClientError, TimeoutError) as error:
             raise self._lost(error) from None
+        except _UNREADABLE as error:
+            said = type(error).__name__
+            raise Uncertain(f"{self._host} answered with something that SES never says ({said})") from None
         return answer
 
     async def _open(self) -> Any:

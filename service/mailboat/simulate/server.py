@@ -200,11 +200,11 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves, and leaves the signals to whoever runs it."""
+    """Says when it serves, stops as soon as it is told, and leaves the signals to whoever runs it."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.ready = asyncio.Event()
+        self.ready, self.stop = asyncio.Event(), asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -213,6 +213,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -234,7 +237,14 @@ async def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) 
     """Serves while the block runs; gives the base URL. Port 0 takes a free one. Raises OSError."""
     with _listen(host, port) as listening:
         config = uvicorn.Config(
-            simulator.app(), http=_Protocol, loop="none", ws="none", log_level="warning", access_log=False
+            simulator.app(),
+            http=_Protocol,
+            loop="none",
+            ws="none",
+            log_level="error",
+            access_log=False,
+            date_header=False,  # it is the loop that keeps it right
+            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
@@ -245,5 +255,5 @@ async def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) 
             yield f"http://{name}:{listening.getsockname()[1]}"
         finally:
             ready.cancel()
-            server.should_exit = True
+            server.stop.set()
             await task

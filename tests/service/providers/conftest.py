@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -85,3 +86,42 @@ async def pool(postgres) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(postgres.get_uri(), min_size=1, max_size=4) as pool:
         await pool.execute("TRUNCATE inbox")
         yield pool
+
+
+@pytest.fixture
+async def answering():
+    """Starts HTTP servers that read one request per connection and write the bytes they are told to; gives the URL.
+
+    With `hang` they write nothing, `early` closes before a request is read.
+    """
+    servers = []
+
+    async def start(answer: bytes = b"", *, hang: bool = False, early: bool = False) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if not early:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+                await reader.readexactly(int(length[1]) if length else 0)
+            if hang:
+                await reader.read()
+            writer.write(answer)
+            writer.close()
+
+        servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
+        return f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}"
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def answer_of():
+    """An HTTP answer as bytes."""
+
+    def make(status: int, body: bytes = b"", **headers: str) -> bytes:
+        lines = [f"HTTP/1.1 {status} Words", f"Content-Length: {len(body)}", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    return make
