@@ -76,6 +76,11 @@ select array(select id from stored), array(select client_id from booked), array(
 
 # Which of these are in: asked when the connection broke while they were being stored.
 STORED = "select id from messages where id = any($1::uuid[])"
+# Whether the server process of that connection is still at it. $1: its process id.
+STILL_STORING = """
+select exists (select from pg_stat_activity
+               where pid = $1 and application_name = 'mailboat-accept' and state = 'active')
+"""
 
 # Content first, messages after: `used_at` moves at most once a day, and what it leaves behind is swept by its age.
 KEEP_ATTACHMENTS = """

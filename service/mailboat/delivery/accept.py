@@ -7,8 +7,12 @@ commits; only then is anybody told 202.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeGuard
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +28,8 @@ FLUSHERS = 2
 LIMIT = 512
 MOST_WAITING = 20_000  # more than this cannot be stored before callers give up
 ROUNDS = 8  # tries to fit a client's messages into what is left of its quota while others book too
+LOOKING_SECONDS = 8.0  # how long Postgres may stay away before callers hear that nobody knows
+LOOK_AGAIN_SECONDS = 0.1
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -102,13 +108,33 @@ def unavailable(why: str) -> Problem:
     return Problem(503, "unavailable", f"Nothing was accepted: {why}. Try again.", headers={"Retry-After": "1"})
 
 
+def _away(error: BaseException) -> Problem:
+    return unavailable(f"the database is away ({type(error).__name__})")
+
+
+def _unknown(error: BaseException) -> Problem:
+    return Problem(
+        503,
+        "outcome_unknown",
+        f"The database went away while the message was being stored ({type(error).__name__}), and has not come back: "
+        "it may have been accepted. A repeat is safe with the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
+    )
+
+
 class _Store:
-    """One connection that stores batches."""
+    """One connection that stores batches.
+
+    What breaks is answered where it breaks, message by message. Not while a transaction holds a whole batch: then
+    it breaks the whole.
+    """
 
     def __init__(self, dsn: str, doorbell: ring.Doorbell) -> None:
         self._dsn = dsn
         self._doorbell = doorbell
         self._connection: asyncpg.Connection | None = None
+        self._server_pid = 0
+        self._whole = False
         self._background: set[asyncio.Task[bool]] = set()
 
     async def connect(self) -> asyncpg.Connection:
@@ -117,6 +143,7 @@ class _Store:
             self._connection = await engine.connect(
                 self._dsn, name="mailboat-accept", plan_cache_mode="force_generic_plan"
             )
+            self._server_pid = self._connection.get_server_pid()
         return self._connection
 
     async def close(self) -> None:
@@ -133,35 +160,50 @@ class _Store:
 
     async def flush_whole(self, drafts: list[Draft]) -> list[Answer]:
         """All of the drafts or none."""
-        ids = [draft.id for draft in drafts]
+        answers: list[Answer] = []
         try:
             connection = await self.connect()
-            transaction = connection.transaction()
-            await transaction.start()
-            answers = await self.flush(drafts)
-            if any(isinstance(answer, Problem) for answer in answers):
-                await transaction.rollback()
-                return answers
-            await transaction.commit()
-        except (*engine.AWAY, asyncpg.PostgresError) as error:
-            uncertain = await self._uncertain(drafts, error)
-            return [uncertain[identifier] for identifier in ids]
-        self._ring([draft for draft in drafts if draft.run_at is None], ids)
+        except engine.AWAY as error:
+            return [_away(error)] * len(drafts)
+        self._whole = True
+        try:
+            async with connection.transaction():
+                answers = await self.flush(drafts)
+                if any(isinstance(answer, Problem) for answer in answers):
+                    raise _Unwanted
+        except _Unwanted:
+            return answers
+        except engine.AWAY as error:
+            self._whole = False
+            looked = await self._look(drafts, error)
+            if not any(isinstance(answer, Accepted) for answer in looked.values()):
+                return [looked[draft.id] for draft in drafts]
+        finally:
+            self._whole = False
+        self._ring([draft for draft in drafts if draft.run_at is None], [a.id for a in answers if _is_new(a)])
         return answers
 
     async def _store(self, drafts: list[Draft], rounds: int) -> dict[UUID, Answer]:
         columns = list(map(list, zip(*map(msgspec.structs.astuple, drafts), strict=True)))
         try:
             connection = await self.connect()
-            stored, booked, known = await connection.fetchrow(statements.ACCEPT, *columns, timeout=10)
         except engine.AWAY as error:
-            return await self._uncertain(drafts, error)
+            return _all(drafts, _away(error))
+        try:
+            # A savepoint, where a transaction has to outlive what fails here.
+            async with connection.transaction() if self._whole else contextlib.nullcontext():
+                stored, booked, known = await connection.fetchrow(statements.ACCEPT, *columns, timeout=10)
+        except engine.AWAY as error:
+            if self._whole:
+                raise
+            return await self._look(drafts, error)
         except asyncpg.CheckViolationError:  # "no partition of relation": the month's partition is missing
-            await partitions.ensure(await self.connect(), datetime.now(UTC).date())
+            await partitions.ensure(connection, datetime.now(UTC).date())
             return await self._store(drafts, rounds - 1) if rounds else _all(drafts, unavailable("no partition"))
         except asyncpg.PostgresError as error:
             return await self._isolate(drafts, error, rounds)
-        self._ring([draft for draft in drafts if draft.run_at is None], stored)
+        if not self._whole:
+            self._ring([draft for draft in drafts if draft.run_at is None], stored)
         answers: dict[UUID, Answer] = {d.id: Accepted(d.id, _status(d)) for d in drafts}
         if len(stored) < len(drafts):
             left = set(stored)
@@ -183,18 +225,20 @@ class _Store:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _uncertain(self, drafts: list[Draft], error: BaseException) -> dict[UUID, Answer]:
-        """The connection broke: the batch is in, or it is not. Look, as long as a caller would wait."""
+    async def _look(self, drafts: list[Draft], error: BaseException) -> dict[UUID, Answer]:
+        """The connection broke while these were being stored: they are in or they are not. Look until Postgres says."""
         if self._connection is not None:
             self._connection.terminate()
-        ids = [draft.id for draft in drafts]
-        try:
-            connection = await self.connect()
-            inside = {row[0] for row in await connection.fetch(statements.STORED, ids, timeout=5)}
-        except engine.AWAY:
-            inside = set()
-        refusal = unavailable(f"the database is away ({type(error).__name__})")
-        return {d.id: Accepted(d.id, _status(d)) if d.id in inside else refusal for d in drafts}
+        broken, ids = self._server_pid, [draft.id for draft in drafts]
+        deadline = time.monotonic() + LOOKING_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(*engine.AWAY):
+                connection = await self.connect()
+                if not await connection.fetchval(statements.STILL_STORING, broken, timeout=5):
+                    inside = {row[0] for row in await connection.fetch(statements.STORED, ids, timeout=5)}
+                    return {d.id: Accepted(d.id, _status(d)) if d.id in inside else _away(error) for d in drafts}
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        return _all(drafts, _unknown(error))
 
     async def _refused(
         self, drafts: list[Draft], booked: set[int], known: set[UUID], rounds: int
@@ -206,33 +250,35 @@ class _Store:
         for draft in drafts:
             if draft.id not in known and draft.client_id not in booked:
                 short.setdefault(draft.client_id, []).append(draft)
-        try:
-            connection = await self.connect()
-            for client_id in {d.client_id for d in raced}:
-                refund = sum(d.client_id == client_id for d in raced)
-                await connection.execute(statements.REFUND, client_id, refund)
-            answers = await self._known(keyed + raced)
-            for client_id, wanted in short.items():
-                answers |= await self._within_quota(connection, client_id, wanted, rounds)
-        except engine.AWAY:
-            return _all(drafts, unavailable("the database went away"))
+        answers = await self._known(keyed + raced, refunds=Counter(draft.client_id for draft in raced))
+        for client_id, wanted in short.items():
+            answers |= await self._within_quota(client_id, wanted, rounds)
         return answers
 
-    async def _known(self, drafts: list[Draft]) -> dict[UUID, Answer]:
+    async def _known(self, drafts: list[Draft], refunds: Mapping[int, int] | None = None) -> dict[UUID, Answer]:
+        """What those are told whose key was used before; `refunds` gives back what was booked for them."""
         if not drafts:
             return {}
-        connection = await self.connect()
-        rows = await connection.fetch(
-            statements.KNOWN_KEYS, [d.id for d in drafts], [d.client_id for d in drafts], [d.key for d in drafts]
-        )
-        first = {row["id"]: row for row in rows}
+        keys = [d.id for d in drafts], [d.client_id for d in drafts], [d.key for d in drafts]
+        try:
+            connection = await self.connect()
+            for client_id, count in sorted((refunds or {}).items()):
+                await connection.execute(statements.REFUND, client_id, count)
+            first = {row["id"]: row for row in await connection.fetch(statements.KNOWN_KEYS, *keys)}
+        except engine.AWAY as error:
+            if self._whole:
+                raise
+            return _all(drafts, _away(error))
         return {draft.id: _repeated(draft, first.get(draft.id)) for draft in drafts}
 
-    async def _within_quota(
-        self, connection: asyncpg.Connection, client_id: int, drafts: list[Draft], rounds: int
-    ) -> dict[UUID, Answer]:
+    async def _within_quota(self, client_id: int, drafts: list[Draft], rounds: int) -> dict[UUID, Answer]:
         """As many as the quota still allows, the first ones first."""
-        row = await connection.fetchrow(statements.REMAINING_QUOTA, client_id)
+        try:
+            row = await (await self.connect()).fetchrow(statements.REMAINING_QUOTA, client_id)
+        except engine.AWAY as error:
+            if self._whole:
+                raise
+            return _all(drafts, _away(error))
         if row is None or row["suspended"]:
             return _all(drafts, Problem(403, "client_suspended", "This client is suspended; ask its operator."))
         remaining = row["remaining"]
@@ -241,6 +287,14 @@ class _Store:
             return _all(drafts, unavailable("the quota is contended"))
         answers = await self._store(fit, rounds - 1) if fit else {}
         return answers | _all(drafts[len(fit) :], _quota_exceeded())
+
+
+class _Unwanted(Exception):
+    """Rolls a whole batch back."""
+
+
+def _is_new(answer: Answer) -> TypeGuard[Accepted]:
+    return isinstance(answer, Accepted) and not answer.repeated
 
 
 def _all(drafts: list[Draft], answer: Answer) -> dict[UUID, Answer]:
