@@ -2,22 +2,27 @@
 //   d  done; of a render what follows is `{length of subject}:{subject}{html}`
 //   p  pending: call `resume` once the microtasks have run
 //   f  failed: JSON {message, file, line, column}
+//   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. Once per revision
 //   u  unknown revision
 //   t  RegExp.prototype is not what it was: use this isolate no more; T if it was like that before the call
 import './shims.mjs';
 import { jsx } from 'react/jsx-runtime';
 import warmUp from './warm-up.tsx';
+import * as bake from './bake.mjs';
 import { compile } from './compile.mjs';
 import { Fault, describe } from './faults.mjs';
 import * as fizz from './fizz.mjs';
 import { isIntact, lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
-import { belongTo } from './tailwind.mjs';
+import { belongTo, setupsBegun } from './tailwind.mjs';
 
 const NOTHING = new Map();
 let largest = 2 ** 21;
 /** The call that waits for microtasks: `{revision, finish}`. */
 let pending = null;
+/** The revisions that have had their answer `s`. */
+const setUp = new Set();
+const MOST_SET_UP = 4096;
 
 /** The fault of a call. `work` is what was being rendered, if it came to that. */
 function failed(error, revision, work) {
@@ -48,8 +53,22 @@ function render(digest, data, extra) {
     const given = revision.exports.subject ?? component.subject ?? '';
     const subject = { value: typeof given === 'function' ? given(props) : given, settled: true, error: null };
     if (typeof subject.value?.then === 'function') wait(subject);
-    return finishOrWait({ revision, subject, work: fizz.begin(jsx(component, props)) });
+    const begun = setupsBegun();
+    const work = fizz.begin(jsx(component, props));
+    if (setupsBegun() > begun && remember(digest)) {
+      fizz.abandon(work);
+      return 's';
+    }
+    return finishOrWait({ revision, subject, work });
   });
+}
+
+/** True the first time. */
+function remember(digest) {
+  if (setUp.has(digest)) return false;
+  if (setUp.size >= MOST_SET_UP) setUp.clear();
+  setUp.add(digest);
+  return true;
 }
 
 const example = (revision, component) => component.PreviewProps ?? revision.exports.PreviewProps;
@@ -105,16 +124,19 @@ globalThis.__mailboat = {
   /** Renders with data (a JSON object; '' for the example), to which `extra` (another) lends what it lacks. */
   render,
   resume,
-  /** The example as JSON after `d`; an empty object if there is none, or none that is JSON. */
-  example: (digest) => {
-    const revision = revisions.get(digest);
-    if (!revision) return 'u';
-    return guarded(revision, () => `d${JSON.stringify(example(revision, revision.component()) ?? {})}`);
-  },
+  /** Tailwind for a template that is not React: `bake.begin` with a request, `bake.finish` without, until it is not `p`. */
+  bake: (json) => guarded(null, () => {
+    if (json !== '') {
+      bake.begin(json);
+      return 'p';
+    }
+    const baked = bake.finish();
+    return baked ? `d${JSON.stringify(baked)}` : 'p';
+  }),
   /** Compiles, defines and renders a mail of its own, so that no author's pays for the first time. */
-  warmUp: () => {
-    revisions.add('', 'warm-up.tsx', compile('warm-up.tsx', { 'warm-up.tsx': warmUp }));
-    return render('', '', '{}');
+  warmUp: (digest) => {
+    revisions.add(digest, 'warm-up.tsx', compile('warm-up.tsx', { 'warm-up.tsx': warmUp }));
+    return render(digest, '', '{}');
   },
   /** Ends the preparations: `{environment, largest}` are for good, and everything within reach is frozen. */
   lock: (json) => {

@@ -24,6 +24,10 @@ const MOST_WAITING = 100;
 const setups = new Map();
 /** The key of a configuration object, for templates that make theirs once. */
 let keys = new WeakMap();
+/** How many setups were begun. */
+export const setupsBegun = () => begun;
+let begun = 0;
+
 /** Whose template is being rendered: configurations with functions are not shared between revisions. */
 let owner = '';
 
@@ -52,7 +56,7 @@ function identify(config, theme, utility) {
   return identity;
 }
 
-class Setup {
+export class Setup {
   constructor(tailwind) {
     this.tailwind = tailwind;
     this.classes = new Set();
@@ -157,6 +161,7 @@ function setupFor(config, theme, utility) {
 }
 
 function renew(key, { config, theme, utility }) {
+  begun++;
   if (setups.size >= MOST_SETUPS) setups.delete(setups.keys().next().value);
   const held = { setup: null, failed: false, error: undefined, promise: null, origin: { config, theme, utility }, key };
   held.promise = setupTailwind({ config, cssConfigs: { theme, utility } }).then(

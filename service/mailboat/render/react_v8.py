@@ -13,7 +13,7 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mailboat.errors import ConfigurationError
 
@@ -23,7 +23,7 @@ HEAP_BYTES = 128 << 20
 BUFFER_BYTES = 32 << 20
 # A third less memory for a twentieth of the speed, and no helper threads.
 FLAGS = ("--single-threaded", "--optimize-for-size")
-CALLS = ("compile", "define", "render", "resume", "example", "warmUp", "lock")
+CALLS = ("compile", "define", "render", "resume", "warmUp", "bake", "lock")
 
 
 class TimeIsUp(Exception):
@@ -83,7 +83,9 @@ def make_snapshot() -> None:
 
 
 class Isolate:
-    """One per process, for the thread that makes it."""
+    """One per process, for the thread that makes it. `here`: that one, if it was made."""
+
+    here: ClassVar[Isolate | None] = None
 
     def __init__(self, seconds: float) -> None:
         """`seconds` are for the bundle, and for calls that do not say otherwise."""
@@ -100,6 +102,7 @@ class Isolate:
         if snapshot is None:
             self._runtime.eval(_bundle())
         self._calls = {name: self._runtime.eval(f"__mailboat.{name}") for name in CALLS}
+        Isolate.here = self
 
     def lock(self, settings: dict[str, Any]) -> None:
         """End the preparations, before anything of a template's."""
