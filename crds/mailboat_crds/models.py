@@ -392,25 +392,85 @@ class EmailProvider(Model, frozen=True):
 Resource: TypeAlias = EmailClient | EmailTemplate | EmailProvider
 
 
+class Column(msgspec.Struct, frozen=True):
+    """A column of `get`: its name, where its value is, and whether it is shown only on demand (priority 1)."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+
+
+def _status_of(condition: str, field: str = "status") -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].{field}'
+
+
+_READY = Column("Ready", _status_of("Ready"))
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_MESSAGE = Column("Message", _status_of("Ready", "message"), priority=1)
+
+
 class Kind(msgspec.Struct, frozen=True):
-    """A kind by its names, and its models."""
+    """A kind by its names, its columns and its models."""
 
     name: str
     plural: str
     short: str
+    columns: tuple[Column, ...]
     model: type[EmailClient] | type[EmailTemplate] | type[EmailProvider]
     spec: type[Model]
     status: type[Status]
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("EmailClient", "emailclients", "emc", EmailClient, EmailClientSpec, EmailClientStatus),
-        Kind("EmailTemplate", "emailtemplates", "emt", EmailTemplate, EmailTemplateSpec, EmailTemplateStatus),
-        Kind("EmailProvider", "emailproviders", "emp", EmailProvider, EmailProviderSpec, EmailProviderStatus),
-    )
-}
+_CLIENT_COLUMNS = (
+    _READY,
+    Column("Suspended", ".spec.suspended", "boolean"),
+    Column("Used", ".status.usage.accepted", "integer"),
+    Column("Quota", ".spec.quota.monthly", "integer"),
+    Column("Secret", ".spec.credentials.secretName"),
+    _AGE,
+    _MESSAGE,
+)
+_TEMPLATE_COLUMNS = (
+    _READY,
+    Column("Engine", ".spec.engine"),
+    Column("Revision", ".status.revision"),
+    Column("Bytes", ".status.renderedBytes", "integer"),
+    Column("Shared", ".spec.shared", "boolean"),
+    _AGE,
+    _MESSAGE,
+)
+_PROVIDER_COLUMNS = (
+    _READY,
+    Column("Kind", ".status.kind"),
+    Column("Reachable", _status_of("Reachable")),
+    Column("Circuit", ".status.circuit"),
+    _AGE,
+    _MESSAGE,
+)
+
+_ALL = (
+    Kind("EmailClient", "emailclients", "emc", _CLIENT_COLUMNS, EmailClient, EmailClientSpec, EmailClientStatus),
+    Kind(
+        "EmailTemplate",
+        "emailtemplates",
+        "emt",
+        _TEMPLATE_COLUMNS,
+        EmailTemplate,
+        EmailTemplateSpec,
+        EmailTemplateStatus,
+    ),
+    Kind(
+        "EmailProvider",
+        "emailproviders",
+        "emp",
+        _PROVIDER_COLUMNS,
+        EmailProvider,
+        EmailProviderSpec,
+        EmailProviderStatus,
+    ),
+)
+KINDS = {kind.name: kind for kind in _ALL}
 
 
 def kind_of(resource: Resource) -> str:

@@ -173,6 +173,8 @@ def test_a_kind_is_named_as_the_conventions_want(kind: models.Kind) -> None:
     (version,) = crd(kind)["spec"]["versions"]
     assert (version["name"], version["served"], version["storage"]) == (VERSION, True, True)
     assert version["subresources"] == {"status": {}}
+    columns = [(c["name"], c["jsonPath"], c["type"], c.get("priority", 0)) for c in version["additionalPrinterColumns"]]
+    assert columns == [(c.name, c.path, c.type, c.priority) for c in kind.columns]
 
 
 def nodes(node: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:

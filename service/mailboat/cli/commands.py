@@ -20,6 +20,12 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "up": Lazy("mailboat.cli.up:up", "Run everything on this machine."),
+    "apply": Lazy("mailboat.cli.apply:apply", "Make clients, templates and providers what manifests say."),
+    "get": Lazy("mailboat.cli.get:get", "Show what was applied, as a table, JSON or YAML."),
+    "describe": Lazy("mailboat.cli.describe:describe", "Show one resource with its conditions."),
+    "delete": Lazy("mailboat.cli.delete:delete", "Delete what was applied."),
+    "diff": Lazy("mailboat.cli.diff:diff", "Show what applying manifests would change."),
+    "export": Lazy("mailboat.cli.export:export", "Print what was applied as manifests for a cluster."),
     "client": Lazy("mailboat.cli.client:client", "Create, read and change clients: who may send."),
     "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys."),
     "send": Lazy("mailboat.cli.send:send", "Send a mail."),

@@ -3,13 +3,16 @@
 lock           held by the one `up` that has the folder
 parts.lock     held by all its children: free when the last of them is gone
 admin-token    mode 0600
+sealing-key    mode 0600: seals the secrets of declared providers
 client.json    mode 0600: url, api_key, api_secret, admin_token
+secrets/       the credentials of declared clients, a file for each Secret, mode 0600
 logs/ postgres/ valkey/ templates/
 run/           the sockets; a link to a private folder when the path is too long for a socket
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -121,6 +124,18 @@ def admin_token(data: Path) -> str:
     path = data / "admin-token"
     if not path.exists():
         write(path, secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def has_sealing_key(data: Path) -> bool:
+    return (data / "sealing-key").exists()
+
+
+def sealing_key(data: Path) -> str:
+    """The sealing keys of this folder, one made at the first call."""
+    path = data / "sealing-key"
+    if not path.exists():
+        write(path, base64.b64encode(secrets.token_bytes(32)).decode())
     return path.read_text().strip()
 
 

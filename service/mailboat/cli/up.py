@@ -103,6 +103,7 @@ def make_plan(data: Path, chosen: Settings, environment: Mapping[str, str], work
         "MAILBOAT_PORT": str(port),
         "MAILBOAT_TEMPLATES": str(templates),
         "MAILBOAT_ADMIN_TOKEN": token,
+        "MAILBOAT_SEALING_KEY": chosen.sealing_key or folder.sealing_key(data),
         "MAILBOAT_DASHBOARD": "open",
         "MAILBOAT_CLIENT_FILE": str((data / "client.json").resolve()),
     }

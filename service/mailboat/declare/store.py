@@ -56,7 +56,7 @@ class Stored(msgspec.Struct, frozen=True):
             "kind": self.kind,
             "metadata": metadata,
             "spec": self.spec,
-            "status": msgspec.to_builtins(self.status),
+            "status": msgspec.json.decode(msgspec.json.encode(self.status)),
         }
 
 
