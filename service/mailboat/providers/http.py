@@ -96,7 +96,7 @@ class Api:
     def fault(self, answer: Answer, words: str, verdict: type[ProviderError]) -> ProviderError:
         """The error for an answer that is not a yes; `words` is what the provider says, if anything."""
         said = one_line(words or answer.text(), secrets=self._secrets) or "no reason given"
-        detail = f"{self.host} answered {answer.status}: {said}"
+        detail = f"{self.host} answered HTTP {answer.status}: {said}"
         if verdict is Throttled:
             return Throttled(detail, retry_after=retry_after(answer.headers))
         return verdict(detail)

@@ -6,7 +6,7 @@ https://postmarkapp.com/developer/api/email-api
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,7 @@ from msgspec import Meta
 from mailboat.domain.address import Address
 from mailboat.domain.message import Mail, Receipt, Refusal
 from mailboat.errors import Misconfigured, ProviderError, Rejected, Throttled, Unavailable
-from mailboat.providers import fields, http, manifest
+from mailboat.providers import fields, http, manifest, mime
 from mailboat.providers.http import Answer, Api, Request
 
 BASE = "https://api.postmarkapp.com"
@@ -47,6 +47,13 @@ class Credentials(manifest.Credentials, frozen=True):
     server_token: str
 
 
+class Parcel(NamedTuple):
+    """The call, and what the client calls each recipient, by the address in it in lower case."""
+
+    request: Request
+    names: dict[str, str]
+
+
 class Postmark:
     """Hands mail to Postmark. The API has no idempotency: an answer that never came is uncertain."""
 
@@ -62,7 +69,7 @@ class Postmark:
     def from_manifest(cls, given: manifest.Manifest) -> Postmark:
         return cls(given.name, given.spec(Spec), given.credentials(Credentials), given.limits)
 
-    def build(self, mail: Mail) -> Request:
+    def build(self, mail: Mail) -> Parcel:
         fields.check(mail)
         found = _addressed(fields.recipients(mail))
         fields.at_most(found, MOST_RECIPIENTS, "Postmark")
@@ -89,16 +96,19 @@ class Postmark:
         content = msgspec.json.encode(body)
         if len(content) > LARGEST:
             raise Rejected(f"The message has {len(content)} octets as a request; Postmark takes {LARGEST} at most.")
-        return Request("/email", content)
+        names = {mime.addr_spec(one.email).lower(): one.email for one in mail.recipients}
+        return Parcel(Request("/email", content), names)
 
-    async def send(self, request: Request) -> Receipt:
+    async def send(self, request: Parcel) -> Receipt:
         """Postmark takes a mail though some of its recipients are inactive: those are named as refused."""
-        answer = await self._api.post(request)
+        answer = await self._api.post(request.request)
         body = answer.json()
         identifier, words = body.get("MessageID"), str(body.get("Message", ""))
         if answer.status != 200 or body.get("ErrorCode") != 0 or not isinstance(identifier, str):
             raise self._fault(answer)
-        return Receipt(fields.one_line(f"200 {words}"), fields.one_line(identifier, longest=200), _inactive(words))
+        return Receipt(
+            fields.one_line(f"200 {words}"), fields.one_line(identifier, longest=200), _inactive(words, request.names)
+        )
 
     async def check(self) -> str:
         answer = await self._api.get("/server")
@@ -153,8 +163,10 @@ def _attachments(mail: Mail) -> list[dict[str, str]]:
     ]
 
 
-def _inactive(words: str) -> dict[str, Refusal]:
+def _inactive(words: str, names: dict[str, str]) -> dict[str, Refusal]:
+    """Who of the recipients is named so."""
     if not (listed := _INACTIVE.search(words)):
         return {}
-    emails = [one.strip(" .") for one in listed[1].split(". Inactive")[0].split(",")]
-    return {email: Refusal("Postmark holds the address for inactive", retryable=False) for email in emails if email}
+    emails = [one.strip(" .").lower() for one in listed[1].split(". Inactive")[0].split(",")]
+    refusal = Refusal("Postmark holds the address for inactive", retryable=False)
+    return {names[email]: refusal for email in emails if email in names}

@@ -179,7 +179,7 @@ class Ses:
         said = error.response.get("Error", {})
         code, status = str(said.get("Code", "")), _status(error)
         words = fields.one_line(f"{code}: {said.get('Message', '')}", secrets=self._secrets)
-        detail = f"{self._host} answered {status}: {words}"
+        detail = f"{self._host} answered HTTP {status}: {words}"
         chosen = Misconfigured if _OF_US.search(words) else CODES.get(code) or http.verdict(status, _STATUSES)
         return chosen(detail)
 

@@ -17,7 +17,7 @@ def postmark(**spec):
 
 
 def built(mail, **spec):
-    return json.loads(postmark(**spec).build(mail).content)
+    return json.loads(postmark(**spec).build(mail).request.content)
 
 
 def test_the_body_is_the_one_of_the_documentation(mail_of):
@@ -71,10 +71,11 @@ def test_copies_that_are_left_alone_are_the_ones_addressed(mail_of):
 
 @pytest.mark.parametrize("end", [".", ". Inactive recipients are ones that have generated a hard bounce."])
 async def test_recipients_that_postmark_leaves_out_are_told_apart(end, mail_of, answering, answer_of):
-    words = f"Message OK, but will not deliver to these inactive addresses: x@example.com, y@example.com{end}"
+    named = f"x@example.com, y@xn--bcher-kva.example, z@other.example{end}"
+    words = f"Message OK, but will not deliver to these inactive addresses: {named}"
     body = json.dumps({"ErrorCode": 0, "Message": words, "MessageID": "7"}).encode()
     provider = postmark(endpoint=await answering(answer_of(200, body)))
-    receipt = await provider.send(provider.build(mail_of(to=["a@example.com", "x@example.com", "y@example.com"])))
+    receipt = await provider.send(provider.build(mail_of(to=["a@example.com", "X@Example.com", "y@bücher.example"])))
     await provider.close()
     refusal = Refusal("Postmark holds the address for inactive", retryable=False)
-    assert receipt.refused == {"x@example.com": refusal, "y@example.com": refusal}
+    assert receipt.refused == {"X@Example.com": refusal, "y@bücher.example": refusal}
