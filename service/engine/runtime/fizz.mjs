@@ -26,6 +26,11 @@ export function begin(element) {
 
 export const isDone = (work) => work.failed || work.request.allPendingTasks === 0;
 
+/** Let it be: what it waits for may still come, but nothing is rendered then. */
+export function abandon(work) {
+  work.request.status = 13; // closed
+}
+
 export function settled(work) {
   return isDone(work) ? Promise.resolve() : new Promise((resolve) => { work.waiting = resolve; });
 }

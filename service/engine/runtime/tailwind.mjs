@@ -15,18 +15,20 @@ import { setupTailwind } from 'react-email:tailwind/utils/tailwindcss/setup-tail
 import { isIntact } from './lockdown.mjs';
 
 const MOST_CLASSES = 4000;
+const MOST_SHARED = 600; // a setup that knows more is made anew: to learn one class it goes through all of them
 const MOST_STRINGS = 4000;
 const MOST_HEADS = 500;
-const MOST_SETUPS = 64;
+const MOST_SETUPS = 12; // each is a compiler of its own, of some megabytes
 const MOST_WAITING = 100;
 
-/** Setups by key, the oldest first. */
+/** Setups by key; the one that was used longest ago first. */
 const setups = new Map();
 /** The key of a configuration object, for templates that make theirs once. */
 let keys = new WeakMap();
 /** How many setups were begun. */
 export const setupsBegun = () => begun;
 let begun = 0;
+let latest = null;
 
 /** Whose template is being rendered: configurations with functions are not shared between revisions. */
 let owner = '';
@@ -75,7 +77,7 @@ export class Setup {
 
   /** Compile classes that were not seen before. False if there would be too many. */
   learn(classes) {
-    if (this.classes.size + classes.length > MOST_CLASSES) return false;
+    if (classes.length > MOST_CLASSES || (this.classes.size > 0 && this.classes.size + classes.length > MOST_SHARED)) return false;
     refuseIfTampered();
     for (const name of classes) this.classes.add(name);
     this.tailwind.addUtilities(classes);
@@ -155,7 +157,14 @@ function headCss(sheet, classes) {
 function setupFor(config, theme, utility) {
   const { key, config: compiled } = identify(config, theme, utility);
   const held = setups.get(key);
-  if (held?.setup) return held.setup;
+  if (held?.setup) {
+    if (held !== latest) {
+      latest = held;
+      setups.delete(key);
+      setups.set(key, held);
+    }
+    return held.setup;
+  }
   if (held?.failed) throw held.error;
   throw (held ?? renew(key, { config: compiled, theme, utility })).promise;
 }
