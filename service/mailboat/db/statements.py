@@ -143,7 +143,8 @@ BOOK_COLUMNS = {
 
 _VERDICTS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(BOOK_COLUMNS.values(), 1))
 
-# Fenced: a row that another worker has taken over meanwhile is left alone, but the attempt was a fact and is kept.
+# Fenced: a row that another worker has claimed meanwhile is left alone, but the attempt was a fact and is kept. One
+# that nobody has in hand is settled by the news that it was sent.
 BOOK = f"""
 with verdict as materialized (
     select * from unnest({_VERDICTS}) as t({", ".join(BOOK_COLUMNS)})
@@ -151,7 +152,9 @@ with verdict as materialized (
     update queue q set state = v.state, owner = null, provider = v.provider, error = v.error, updated_at = now(),
         provider_message_id = coalesce(v.provider_message_id, q.provider_message_id),
         run_at = case when v.state = 0 then now() + v.delay * interval '1 second' else q.run_at end
-    from verdict v where q.id = v.id and q.state = 2 and q.owner = ${len(BOOK_COLUMNS) + 1} and q.attempts = v.number
+    from verdict v where q.id = v.id
+        and (q.state = 2 and q.owner = ${len(BOOK_COLUMNS) + 1} and q.attempts = v.number
+             or q.state in (0, 1, 5, 7) and v.state = 3)
     returning q.id
 ), kept as (
     insert into attempts (message_id, number, provider, outcome, detail, recipients, started_at, seconds)

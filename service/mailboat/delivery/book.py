@@ -14,12 +14,14 @@ import structlog
 from mailboat.db import engine, statements
 from mailboat.db.states import State
 from mailboat.delivery.batcher import Batcher
-from mailboat.domain.verdict import Verdict
+from mailboat.domain.verdict import Fate, Verdict
 
 log = structlog.get_logger()
 FLUSHERS = 2
 LIMIT = 1024
 LONGEST_DETAIL = 2000
+# What no other try would change.
+UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
 class Booking(msgspec.Struct, frozen=True):
@@ -63,12 +65,39 @@ class _Store:
 
     async def flush(self, bookings: list[Booking]) -> list[None]:
         """A verdict is never dropped: it is tried until it is in, and trying twice changes nothing."""
+        batches = [bookings]
+        while batches:
+            batch = batches.pop()
+            refusal = await self._book(batch)
+            if refusal is None:
+                continue
+            if len(batch) > 1:  # halve it until the one at fault stands alone
+                batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            else:
+                await self._book_bare(batch[0], refusal)
+        return [None] * len(bookings)
+
+    async def _book_bare(self, booking: Booking, refusal: asyncpg.PostgresError) -> None:
+        """What became of the mail, without the words that Postgres refuses."""
+        log.error("verdict refused", message_id=str(booking.id), error=str(refusal))
+        fates = {email: Fate(fate.status, "") for email, fate in booking.verdict.fates.items()}
+        detail = f"the database refused the detail: {refusal}"
+        verdict = msgspec.structs.replace(booking.verdict, detail=detail, fates=fates)
+        bare = msgspec.structs.replace(booking, provider_message_id=None, verdict=verdict)
+        refusal_again = await self._book([bare])
+        if refusal_again is not None:  # the reconciler takes the message over
+            log.error("verdict lost", message_id=str(booking.id), error=str(refusal_again))
+
+    async def _book(self, bookings: list[Booking]) -> asyncpg.PostgresError | None:
+        """Try until Postgres answers; its refusal, if something in these cannot be stored at all."""
         columns = list(map(list, zip(*map(_row, bookings), strict=True)))
         pause = 0.05
         while True:
             try:
                 connection = await self._connect()
                 await connection.fetch(statements.BOOK, *columns, self._owner, timeout=10)
+            except UNSTORABLE as error:
+                return error
             except (*engine.AWAY, asyncpg.PostgresError) as error:
                 self._booker.healthy.clear()
                 log.warning("booking waits for postgres", verdicts=len(bookings), error=str(error))
@@ -78,7 +107,7 @@ class _Store:
                 pause = min(2.0, pause * 2)
             else:
                 self._booker.healthy.set()
-                return [None] * len(bookings)
+                return None
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -95,18 +124,24 @@ class _Store:
 def _row(booking: Booking) -> tuple[object, ...]:
     """In the order of `statements.BOOK_COLUMNS`."""
     verdict = booking.verdict
-    detail = verdict.detail[:LONGEST_DETAIL].replace("\0", "")
+    detail = _storable(verdict.detail)
+    fates = {email: Fate(fate.status, _storable(fate.detail)) for email, fate in verdict.fates.items()}
     return (
         booking.id,
         booking.attempt,
         State[verdict.ends.upper()],
         verdict.delay,
         booking.provider,
-        booking.provider_message_id or None,
+        _storable(booking.provider_message_id or "") or None,
         None if verdict.ends == "sent" else detail,
         verdict.outcome,
         detail,
-        msgspec.json.encode(verdict.fates).decode() if verdict.fates else None,
+        msgspec.json.encode(fates).decode() if fates else None,
         booking.started_at,
         booking.seconds,
     )
+
+
+def _storable(text: str) -> str:
+    """What a provider said, as far as Postgres can keep it: no NUL, no half of a surrogate pair, not endless."""
+    return text[:LONGEST_DETAIL].replace("\0", "").encode("utf-8", "replace").decode()
