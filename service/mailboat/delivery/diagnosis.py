@@ -23,6 +23,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 _ASK_FOR_ANOTHER = "Ask the person for another address, or for a correction of this one."
 _WAIT = "Nothing needs to be done: it is tried again."
+_AGAIN = "It is not tried again: send it again later."
 _REPUTATION = (
     "Look up the sending address and domain in the blocklist that the answer names, stop what caused complaints, and "
     "ask for removal."
@@ -135,14 +136,16 @@ _COMPILED = tuple((re.compile(words, re.IGNORECASE), found) for words, found in 
 
 def of(status: str, detail: str, bounce: str = "") -> Diagnosis | None:
     """What a recipient's status means, with the server's words in `detail`; None where nothing went wrong."""
-    if f"{status} {bounce}".strip() not in EVENTS and status not in ("bounced", "scheduled", "queued"):
-        return None
     if status == "complained":
         return EVENTS["complained"]
     said = of_words(detail)
-    if status in ("scheduled", "queued"):
-        return said
-    return said or EVENTS.get(f"{status} {bounce}".strip()) or EVENTS["bounced soft"]
+    if status in ("scheduled", "queued", "deferred"):
+        return said or EVENTS.get(status)
+    known = EVENTS.get(f"{status} {bounce or 'soft'}" if status == "bounced" else status)
+    if known is None or said is None:
+        return known
+    # What a server meant to take later is over all the same, once nobody tries any more.
+    return Diagnosis(said.meaning, _AGAIN) if said.remedy == _WAIT else said
 
 
 def of_words(detail: str) -> Diagnosis | None:

@@ -187,14 +187,13 @@ async def read(pool: asyncpg.Pool) -> int:
         if not receipts:
             return 0
         faults: dict[int, str | None] = {}
-        rows: list[Row] = []
+        rows: dict[int, list[Row]] = {}
         for receipt in receipts:
             found, faults[receipt["id"]] = _events(receipt)
-            rows += rows_of(receipt["provider"], receipt["key"], receipt["received_at"], found)
-        if rows:
-            await connection.execute(_STORE, *map(list, zip(*rows, strict=True)))
+            rows[receipt["id"]] = list(rows_of(receipt["provider"], receipt["key"], receipt["received_at"], found))
+        faults |= await _store(connection, rows)
         await connection.execute(_READ, list(faults), list(faults.values()))
-    _report(rows)
+    _report([row for some in rows.values() for row in some])
     return len(receipts)
 
 
@@ -243,6 +242,27 @@ def rows_of(provider: str, key: str, received_at: datetime, found: list[Event]) 
             at=event.at or received_at,
             received_at=received_at,
         )
+
+
+async def _store(connection: asyncpg.Connection, rows: dict[int, list[Row]]) -> dict[int, str | None]:
+    """Store the rows of each receipt; those that the database refuses are left out, so that they hold up no others."""
+    everything = [row for some in rows.values() for row in some]
+    if not everything:
+        return {}
+    try:
+        async with connection.transaction():
+            await connection.execute(_STORE, *map(list, zip(*everything, strict=True)))
+    except engine.AWAY:
+        raise
+    except asyncpg.PostgresError as error:
+        if len(rows) == 1:
+            log.error("events cannot be stored", receipt=next(iter(rows)), error=str(error))
+            return dict.fromkeys(rows, str(error))
+        faults: dict[int, str | None] = {}
+        for number, some in rows.items():
+            faults |= await _store(connection, {number: some})
+        return faults
+    return {}
 
 
 def _events(receipt: asyncpg.Record) -> tuple[list[Event], str | None]:

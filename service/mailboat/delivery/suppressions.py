@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 EVERYBODY = 0  # the client id of suppressions that hold for every client
 CHANNEL = "mailboat_suppressions"  # NOTIFY with each new address, or with nothing when there are many
+LONGEST = 320  # characters of an address that is none
 LOOK_SECONDS = 2.0  # how long a worker believes that there are none at all
 REASONS = {
     "bounce": "mail to it bounced",
@@ -80,7 +81,7 @@ def key_of(text: str) -> str:
     try:
         return address.parse(text).key
     except InvalidAddress:
-        return text.strip().lower()
+        return text.strip().lower()[:LONGEST]
 
 
 async def bar(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from mailboat.domain.events import Event
 from mailboat.errors import MailboatError
 
+Secret = Annotated[str, msgspec.Meta(min_length=1)]
 AHEAD = timedelta(minutes=5)  # how far a sender's clock may be ahead of ours
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from mailboat.domain import events
 from mailboat.domain.events import Bounce, Event, Word
 from mailboat.webhooks import base
-from mailboat.webhooks.base import Forged, Malformed, Verified
+from mailboat.webhooks.base import Forged, Malformed, Secret, Verified
 
 MOST_OCTETS = 1 << 20
 WINDOW = timedelta(hours=12)  # the last repeat comes after some eight hours
@@ -37,7 +37,7 @@ FAILURES: dict[str, tuple[Word, Bounce | None]] = {"permanent": ("bounced", "har
 class Secrets(base.Secrets, frozen=True):
     """`signing-key` is the account's HTTP webhook signing key, not the API key."""
 
-    signing_key: str
+    signing_key: Secret
     previous_signing_key: str = ""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from mailboat.domain import events
 from mailboat.domain.events import Bounce, Event, Word
 from mailboat.webhooks import base
-from mailboat.webhooks.base import Forged, Malformed, Verified
+from mailboat.webhooks.base import Forged, Malformed, Secret, Verified
 
 MOST_OCTETS = 10 << 20  # a bounce may bring the whole mail back
 
@@ -51,8 +51,8 @@ DATES = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 class Secrets(base.Secrets, frozen=True):
     """The name and password in the webhook's address: https://username:password@mail.example.com/webhooks/…"""
 
-    username: str
-    password: str
+    username: Secret
+    password: Secret
     previous_password: str = ""
 
 
@@ -117,7 +117,8 @@ def _event_id(fact: dict[str, Any], word: str, at: str) -> str:
         return str(given)
     message = events.text(fact.get("MessageID"), 200)
     parts = (message, word, at, events.text(fact.get("OriginalLink")))
-    return ":".join(filter(None, parts)) if message else ""
+    joined = ":".join(filter(None, parts)) if message else ""
+    return joined if len(joined) <= 200 else base.fingerprint(joined.encode())
 
 
 def _tags(tag: str) -> dict[str, str]:

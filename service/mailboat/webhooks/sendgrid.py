@@ -16,7 +16,7 @@ from mailboat.domain import events
 from mailboat.domain.events import Bounce, Event, Word
 from mailboat.errors import ConfigurationError
 from mailboat.webhooks import base
-from mailboat.webhooks.base import Forged, Malformed, Verified
+from mailboat.webhooks.base import Forged, Malformed, Secret, Verified
 
 MOST_OCTETS = 1 << 20  # a batch is posted when it reaches 768 kB
 WINDOW = timedelta(hours=24)  # so long are posts repeated, and it is not said that a repeat is signed anew
@@ -49,7 +49,7 @@ OWN = {
 class Secrets(base.Secrets, frozen=True):
     """`public-key` is the verification key as SendGrid shows it: base64 without PEM armour."""
 
-    public_key: str
+    public_key: Secret
     previous_public_key: str = ""
 
     def __post_init__(self) -> None:

@@ -46,10 +46,13 @@ async def verify(
     found = sns.envelope(base.decode(raw), headers, secrets.topics, now)
     await amazon.check(found)
     if found.type != "Notification":
-        return Verified(found.message_id, confirm=found.subscribe_url if _subscribes(found) else "", facts=False)
-    if found.message.strip() != GREETING:
-        _fact(base.decode(found.message.encode("utf-8", "surrogatepass")))
-    return Verified(found.message_id, facts=found.message.strip() != GREETING)
+        # The end of a subscription has a SubscribeURL too, which would begin it anew.
+        subscribes = found.type == "SubscriptionConfirmation"
+        return Verified(found.message_id, confirm=found.subscribe_url if subscribes else "", facts=False)
+    if found.message.strip() == GREETING:
+        return Verified(found.message_id, facts=False)
+    _fact(base.decode(found.message.encode("utf-8", "surrogatepass")))
+    return Verified(found.message_id)
 
 
 def parse(raw: bytes) -> list[Event]:
@@ -57,14 +60,15 @@ def parse(raw: bytes) -> list[Event]:
     body = base.decode(raw)
     if not isinstance(body, dict):
         raise Malformed("this is not an object")
-    if body.get("Type") not in sns.SIGNED:
+    if events.text(body.get("Type")) not in sns.SIGNED:
         return _events(_fact(body), "")
     message = body.get("Message")
     if body["Type"] != "Notification" or not isinstance(message, str):
         return []
     if message.strip() == GREETING:
         return []
-    return _events(_fact(base.decode(message.encode("utf-8", "surrogatepass"))), events.text(body.get("MessageId")))
+    fact = _fact(base.decode(message.encode("utf-8", "surrogatepass")))
+    return _events(fact, events.text(body.get("MessageId"), 200))
 
 
 class Kind(NamedTuple):
@@ -93,11 +97,6 @@ KINDS = {
     "Click": Kind("clicked", "click", "", lambda part: part.get("link")),
 }
 _UNKNOWN = Kind("unknown", "")
-
-
-def _subscribes(found: sns.Envelope) -> bool:
-    """Not the end of a subscription, whose URL would begin it anew."""
-    return found.type == "SubscriptionConfirmation"
 
 
 def _fact(body: Any) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def envelope(body: Any, headers: Mapping[str, str], topics: list[str], now: date
     if not isinstance(body, dict):
         raise Malformed("this is not an object")
     kind = body.get("Type")
-    if kind not in SIGNED:
+    if not isinstance(kind, str) or kind not in SIGNED:
         raise Malformed("Type is not one of SNS")
     names = [name for name in SIGNED[kind] if name in body or name not in _OPTIONAL]
     if not all(isinstance(body.get(name), str) for name in (*names, "Signature", "SignatureVersion", "SigningCertURL")):
@@ -82,7 +82,7 @@ def envelope(body: Any, headers: Mapping[str, str], topics: list[str], now: date
         check_subscribe_url(body["SubscribeURL"], body["TopicArn"])
     return Envelope(
         type=kind,
-        message_id=body["MessageId"],
+        message_id=events.text(body["MessageId"], 200),
         topic=body["TopicArn"],
         message=body["Message"],
         signed="".join(f"{name}\n{body[name]}\n" for name in names).encode("utf-8", "surrogatepass"),
