@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from mailboat import settings
 from mailboat.api import problems
 from mailboat.cli import roles
+from mailboat_crds import conditions, models
 
 DOCS = Path(__file__).parent.parent / "docs"
+CRDS = Path(__file__).parent.parent / "crds"
 
 SETTINGS = """\
 <!-- Written by `make docs` from service/mailboat/settings.py. -->
@@ -51,7 +58,95 @@ def problems_page() -> str:
     return PROBLEMS + "".join(row(f"`{code}`", str(status), note) for code, (status, note) in problems.CODES.items())
 
 
-PAGES = {"settings.md": settings_page, "problems.md": problems_page}
+RESOURCE = """\
+<!-- Written by `make docs` from crds/{plural}.yaml. -->
+# {kind}
+
+{description}
+
+`kubectl get {short}`, `kubectl explain {singular}.spec`; without a cluster `mailboat get {short}`.
+
+## spec
+
+| field | type | default | meaning |
+| --- | --- | --- | --- |
+{spec}
+## Rules
+
+{rules}
+
+## status
+
+| field | type | meaning |
+| --- | --- | --- |
+{status}
+## Conditions
+
+| condition | meaning when it is there |
+| --- | --- |
+{conditions}
+## Reasons
+
+| reason | meaning |
+| --- | --- |
+{reasons}"""
+
+
+def resource_page(kind: models.Kind) -> str:
+    crd = yaml.safe_load((CRDS / f"{kind.plural}.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    spec, status = schema["properties"]["spec"], schema["properties"]["status"]
+    return RESOURCE.format(
+        plural=kind.plural,
+        kind=kind.name,
+        short=kind.short,
+        singular=kind.name.lower(),
+        description=schema["description"],
+        spec="".join(row(f"`{path}`", kind_of(node, path), default(node), note) for path, node, note in fields(spec)),
+        rules="\n".join(f"- {message}" for message in dict.fromkeys([*messages(schema), *messages(spec)])),
+        status="".join(row(f"`{path}`", kind_of(node, path), note) for path, node, note in fields(status)),
+        conditions="".join(row(f"`{name}`", conditions.MEANINGS[name]) for name in conditions.OF_KIND[kind.name]),
+        reasons="".join(
+            row(f"`{reason}`", note)
+            for reason in conditions.REASONS_OF[kind.name]
+            for note in [conditions.REASONS[reason]]
+        ),
+    )
+
+
+def fields(node: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, Any], str]]:
+    """Every field below, depth first: path, schema, description with (required) where it is."""
+    found = []
+    for name, child in node.get("properties", {}).items():
+        inner = f"{path}.{name}" if path else name
+        needed = " Required." if name in node.get("required", ()) else ""
+        found.append((inner, child, child["description"] + needed))
+        found += fields(child.get("items", child), f"{inner}[]" if "items" in child else inner)
+    return found
+
+
+def kind_of(node: dict[str, Any], path: str) -> str:
+    if "enum" in node:
+        return ", ".join(f"`{word}`" for word in node["enum"])
+    if node["type"] == "array":
+        return f"list of {kind_of(node['items'], path)}"
+    limits = [f"{node[bound]:,}" for bound in ("minimum", "maximum") if bound in node]
+    return node["type"] + (f" {'–'.join(limits)}" if len(limits) == 2 else "")
+
+
+def default(node: dict[str, Any]) -> str:
+    found = node.get("default")
+    return "" if found in (None, {}, []) else f"`{str(found).lower() if isinstance(found, bool) else found}`"
+
+
+def messages(node: dict[str, Any]) -> Iterator[str]:
+    yield from (rule["message"] for rule in node.get("x-kubernetes-validations", ()))
+    for child in node.get("properties", {}).values():
+        yield from messages(child)
+
+
+PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "problems.md": problems_page}
+PAGES |= {f"resources/{kind.name.lower()}.md": partial(resource_page, kind) for kind in models.KINDS.values()}
 
 
 def main(check: bool) -> int:
@@ -61,6 +156,7 @@ def main(check: bool) -> int:
         if check:
             print(f"{page.relative_to(DOCS.parent)} is out of date: run `make docs`.")
         else:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(pages[page])
             print(f"Wrote {page.relative_to(DOCS.parent)}.")
     return int(check and bool(stale))

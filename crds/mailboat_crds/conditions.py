@@ -24,6 +24,21 @@ OF_KIND = {
 }
 """Every condition of a kind, in the order in which they are shown."""
 
+MEANINGS = {
+    READY: "True: all of the newest spec is in force. Else the message says what is wrong and what to do.",
+    CREDENTIALS_READY: "The key in the client's Secret works.",
+    SUSPENDED: "The client may not send. Only there while it is true.",
+    QUOTA_EXCEEDED: "The month's quota is used up. Only there while it is true.",
+    SOURCE_VALID: "The sources compile and render the example; else the message has file, line and column.",
+    SCHEMA_VALID: "The schema is a JSON Schema, and the example fits it.",
+    PUBLISHED: "A revision is live; the message says which one.",
+    SECRET_READY: "Every Secret that the spec names is there and has what is needed.",
+    REACHABLE: "The provider answered and accepted the credentials.",
+    CIRCUIT_OPEN: "Mail takes the next provider of its route. Only there while it is true.",
+    RECONCILING: "It is being tried again without anybody's help. Only there while it is true.",
+    STALLED: "It waits for somebody to change something. Only there while it is true.",
+}
+
 ONLY_WHILE_TRUE = frozenset({RECONCILING, STALLED, SUSPENDED, QUOTA_EXCEEDED, CIRCUIT_OPEN})
 
 ROTATE_REQUESTED_AT = "mailboat.dev/rotate-requested-at"
@@ -60,3 +75,43 @@ REASONS = {
     "BreakerOpen": "Too many calls failed; mail takes the next provider of its route.",
 }
 """Every reason, and what it means."""
+
+_ANY = ("Reconciled", "DatabaseAway")
+REASONS_OF = {
+    "EmailClient": (
+        *_ANY,
+        "SpecInvalid",
+        "SecretNotFound",
+        "KeyIssued",
+        "KeyRotated",
+        "KeyLost",
+        "Suspended",
+        "QuotaUsed",
+    ),
+    "EmailTemplate": (
+        *_ANY,
+        "SourceNotFound",
+        "SourceBroken",
+        "SourceRendered",
+        "RenderUnavailable",
+        "SchemaBroken",
+        "SchemaSound",
+        "NoSchema",
+        "RevisionLive",
+        "OlderRevisionLive",
+        "NotPublished",
+    ),
+    "EmailProvider": (
+        *_ANY,
+        "SecretNotFound",
+        "SecretIncomplete",
+        "SecretsRead",
+        "NoSecretNeeded",
+        "Answered",
+        "Unreachable",
+        "Refused",
+        "NotChecked",
+        "BreakerOpen",
+    ),
+}
+"""The reasons that a kind's conditions may have."""

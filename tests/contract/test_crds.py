@@ -215,6 +215,14 @@ def test_the_reasons_are_words_that_a_condition_may_have() -> None:
     assert [reason for reason in conditions.REASONS if not re.fullmatch(pattern["pattern"], reason)] == []
 
 
+def test_every_reason_is_explained_and_belongs_to_a_kind() -> None:
+    assert {reason for found in conditions.REASONS_OF.values() for reason in found} == set(conditions.REASONS)
+    code = "".join(path.read_text() for path in (ROOT / "service/mailboat/declare").glob("*.py"))
+    said = set(re.findall(r'(?:True|False|None|holds), "([A-Z][A-Za-z]+)"', code))
+    assert said
+    assert said <= set(conditions.REASONS)
+
+
 def test_the_charts_copy_is_the_same() -> None:
     done = subprocess.run([sys.executable, ROOT / ".ci/crds", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
