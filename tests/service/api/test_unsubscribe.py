@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID, uuid4
 
 import httpx
@@ -131,6 +132,16 @@ class TestLinks:
         others = {links.url(uuid4(), ada), links.url(one, parse("b@example.com")), links.url(one, ada)}
         assert len(others | {Links("https://m.test", [KEY + "2"]).url(one, ada)}) == 4
         assert re.fullmatch(r"https://m\.test/unsubscribe/[A-Za-z0-9_-]{43}", links.url(one, ada))
+
+    async def test_the_mark_of_one_message_does_not_open_another(self, acceptor, draft_of, pool):
+        one, other = draft_of(), draft_of()
+        for draft in (one, other):
+            await acceptor.accept(draft)
+        links, ada = Links("", [KEY]), parse("ada@example.com")
+        mark = urlsafe_b64decode(links.url(one.id, ada).rpartition("/")[2] + "=")[16:]
+        forged = urlsafe_b64encode(other.id.bytes + mark).rstrip(b"=").decode()
+        assert await links.follow(pool, forged) is None
+        assert await links.follow(pool, links.url(other.id, ada).rpartition("/")[2])
 
     async def test_links_of_an_older_key_go_on_working(self, acceptor, draft_of, pool):
         envelope = '{"sender":{"email":"o@example.com"},"to":[{"email":"ada@example.com"}]}'

@@ -95,6 +95,10 @@ class TestSignatures:
         assert raw.count(before) >= 1
         assert not verifies(signer, raw.replace(before, after))
 
+    def test_fields_that_occur_twice_are_signed_from_the_last_to_the_first(self, mail_of, signer):
+        raw = mime.encode(mail_of(headers={"References": "<a@example.com>", "references": "<b@example.com>"}))
+        assert verifies(signer, signed(signer, raw))
+
     def test_what_relays_do_does_no_harm(self, mail_of, signer):
         raw = signed(signer, mime.encode(mail_of(text="a  b\n\n", html=None, cc=["C. C. <c@example.org>"])))
         relayed = raw.replace(b"Subject: ", b"SUBJECT:  \t").replace(b"a  b", b"a \t b ") + b"\r\n\r\n"
