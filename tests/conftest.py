@@ -273,19 +273,37 @@ def administrator(postgres: Postgres, aside: Loop) -> Iterator[asyncpg.Connectio
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session")
+def database(postgres: Postgres, administrator: asyncpg.Connection, aside: Loop) -> Callable[..., Any]:
+    """`with database() as dsn`: a migrated database while it lasts; `database(template="template1")`: an empty one."""
+
+    @contextlib.contextmanager
+    def database(template: str = TEMPLATE) -> Iterator[str]:
+        name = f"test_{next(_numbers)}"
+        aside.run(administrator.execute(f"create database {name} template {template}"))
+        yield postgres.dsn(name)
+        aside.run(administrator.execute(f"drop database {name} with (force)"))
+
+    return database
+
+
 @pytest.fixture
-def dsn(postgres: Postgres, administrator: asyncpg.Connection, aside: Loop) -> Iterator[str]:
+def dsn(database: Callable[..., Any]) -> Iterator[str]:
     """A migrated database for this test alone."""
-    name = f"test_{next(_numbers)}"
-    aside.run(administrator.execute(f"create database {name} template {TEMPLATE}"))
-    yield postgres.dsn(name)
-    aside.run(administrator.execute(f"drop database {name} with (force)"))
+    with database() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def new_redis_url(valkey: Valkey) -> Callable[[], str]:
+    """new_redis_url(): an empty database of Valkey."""
+    return lambda: valkey.url(next(_numbers) % 4096)
 
 
 @pytest.fixture
-def redis_url(valkey: Valkey) -> str:
+def redis_url(new_redis_url: Callable[[], str]) -> str:
     """An empty database of Valkey for this test alone."""
-    return valkey.url(next(_numbers) % 4096)
+    return new_redis_url()
 
 
 @pytest.fixture
@@ -315,26 +333,30 @@ def templates(tmp_path: Path) -> Path:
     return folder
 
 
+QUICK = {
+    "admin_token": "admin-token",
+    "render_processes": 1,
+    "retry_base_seconds": 0.05,
+    "retry_cap_seconds": 0.2,
+    "heartbeat_seconds": 0.2,
+    "lease_seconds": 2.0,
+    "drain_seconds": 5.0,
+}
+
+
+@pytest.fixture(scope="session")
+def quick_settings() -> Callable[..., Settings]:
+    """quick_settings(**changes): settings with which nothing waits for long."""
+    return lambda **changes: Settings(**(QUICK | changes))
+
+
 @pytest.fixture
-def settings_of(dsn: str, redis_url: str, templates: Path) -> Callable[..., Settings]:
-    """settings_of(**changes): settings for this test's database, Valkey and templates; retries are quick."""
-
-    def make(**changes: Any) -> Settings:
-        base = {
-            "database_url": dsn,
-            "redis_url": redis_url,
-            "templates": str(templates),
-            "admin_token": "admin-token",
-            "render_processes": 1,
-            "retry_base_seconds": 0.05,
-            "retry_cap_seconds": 0.2,
-            "heartbeat_seconds": 0.2,
-            "lease_seconds": 2.0,
-            "drain_seconds": 5.0,
-        }
-        return Settings(**(base | changes))
-
-    return make
+def settings_of(
+    dsn: str, redis_url: str, templates: Path, quick_settings: Callable[..., Settings]
+) -> Callable[..., Settings]:
+    """settings_of(**changes): quick settings for this test's database, Valkey and templates."""
+    places = {"database_url": dsn, "redis_url": redis_url, "templates": str(templates)}
+    return lambda **changes: quick_settings(**(places | changes))
 
 
 @pytest.fixture
@@ -359,10 +381,9 @@ class Caller(NamedTuple):
 @pytest.fixture
 def new_client(query: Callable[..., Any]) -> Callable[..., Caller]:
     """new_client(name=…, **columns): a client that may send as anybody, and its key."""
-    numbers = itertools.count(1)
 
     def make(name: str | None = None, **columns: Any) -> Caller:
-        number = next(numbers)
+        number = next(_numbers)
         values = {
             "namespace": "default",
             "name": name or f"client-{number}",
@@ -441,34 +462,50 @@ class Role:
         self.process.wait()
 
 
+@contextlib.contextmanager
+def starting_roles(folder: Path) -> Iterator[Callable[..., Role]]:
+    """What `start_role` gives, with the logs in this folder; in the end nothing is left running."""
+    roles: list[Role] = []
+
+    def start(name: str, settings: Settings, *, ready: bool = True, **environment: str) -> Role:
+        if name == "api" and not settings.port:
+            raise ValueError("an API needs a port: settings_of(port=free_port())")
+        role = Role(name, settings, folder / f"{len(roles)}-{name}.log", environment)
+        roles.append(role)
+        return role.until_ready() if ready else role
+
+    try:
+        yield start
+    finally:
+        for role in roles:
+            role.close()
+            print(f"--- {role.log.name}, exit code {role.process.returncode}\n{role.log.read_text()}")
+
+
 @pytest.fixture
 def start_role(tmp_path: Path) -> Iterator[Callable[..., Role]]:
     """start_role(name, settings, ready=True, **environment): a process; `Role.url` is where an API listens.
 
     What they logged is shown when the test fails.
     """
-    roles: list[Role] = []
-
-    def start(name: str, settings: Settings, *, ready: bool = True, **environment: str) -> Role:
-        if name == "api" and not settings.port:
-            raise ValueError("an API needs a port: settings_of(port=free_port())")
-        role = Role(name, settings, tmp_path / f"{len(roles)}-{name}.log", environment)
-        roles.append(role)
-        return role.until_ready() if ready else role
-
-    yield start
-    for role in roles:
-        role.close()
-        print(f"--- {role.log.name}, exit code {role.process.returncode}\n{role.log.read_text()}")
+    with starting_roles(tmp_path) as start:
+        yield start
 
 
-@pytest.fixture(name="free_port")
+@pytest.fixture(scope="module")
+def start_module_role(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Role]]:
+    """The same for a process that all tests of a module share."""
+    with starting_roles(tmp_path_factory.mktemp("roles")) as start:
+        yield start
+
+
+@pytest.fixture(scope="session", name="free_port")
 def _free_port() -> Callable[[], int]:
     """free_port(): a port that nobody listens on."""
     return free_port
 
 
-@pytest.fixture(name="until")
+@pytest.fixture(scope="session", name="until")
 def _until() -> Callable[..., Any]:
     """until(true): wait until this is true, and give what it was then. For tests that are not async."""
     return until

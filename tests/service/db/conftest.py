@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -9,16 +8,12 @@ import pytest
 
 from mailboat.db import engine
 
-_numbers = itertools.count(1)
-
 
 @pytest.fixture
-def empty_dsn(postgres: Any, administrator: asyncpg.Connection, aside: Any) -> Iterator[str]:
+def empty_dsn(database: Any) -> Iterator[str]:
     """A database without a single table."""
-    name = f"empty_{next(_numbers)}"
-    aside.run(administrator.execute(f"create database {name}"))
-    yield postgres.dsn(name)
-    aside.run(administrator.execute(f"drop database {name} with (force)"))
+    with database(template="template1") as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -34,8 +29,7 @@ def tables_of(aside: Any) -> Callable[[str], set[str]]:
 
     async def names(dsn: str) -> set[str]:
         connection = await asyncpg.connect(dsn)
-        rows = await connection.fetch("select relname from pg_class where relkind in ('r', 'p') and relnamespace = "
-                                      "'public'::regnamespace")  # fmt: skip
+        rows = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
         await connection.close()
         return {row[0] for row in rows}
 
