@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from mailboat.api.expected import Expected
     from mailboat.dashboard import Feed
     from mailboat.delivery.record import Receipts
     from mailboat.delivery.unsubscribe import Links
     from mailboat.render.pool import Pool
-    from mailboat.webhooks.endpoints import Endpoints
 
 log = structlog.get_logger()
 POOL_SIZE = 8
@@ -78,10 +78,12 @@ class Context:
             self.authenticator.listening(yes)
             self.guard.listening(yes)
             self.catalog.forget()
+            self._provider_changed()
 
         channels = {
             "mailboat_clients": lambda payload: self.authenticator.forget(int(payload)),
             "mailboat_templates": self.catalog.forget,
+            "mailboat_providers": self._provider_changed,
             suppressions.CHANNEL: self.guard.added,
         }
         await listen.follow(self.settings.database_url, "mailboat-listen", channels, connected)
@@ -113,12 +115,15 @@ class Context:
         return Links.from_settings(self.settings)
 
     @cached_property
-    def endpoints(self) -> Endpoints:
+    def expected(self) -> Expected:
         """Whose webhooks are expected. Raises ConfigurationError."""
-        from mailboat.webhooks import endpoints
+        from mailboat.api.expected import Expected
 
-        path = self.settings.providers_file
-        return endpoints.read(path, simulators=self.settings.simulators) if path else endpoints.Endpoints()
+        return Expected(self.settings, self.pool)
+
+    def _provider_changed(self, place: str = "") -> None:
+        if "expected" in self.__dict__:
+            self.expected.forget(place)
 
     @cached_property
     def receipts(self) -> Receipts:

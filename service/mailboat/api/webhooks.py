@@ -31,7 +31,7 @@ CLOSE = {"Connection": "close"}
 async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one delivery. Problems are raised, for the front to answer."""
     kind, _, name = scope["path"].removeprefix(PREFIX).partition("/")
-    expected = context.endpoints.of(kind, name)
+    expected = await context.expected.of(kind, name)
     if not expected:
         raise Problem(404, "not_found", "No provider of this kind and name has a webhook here.", headers=CLOSE)
     if scope["method"] != "POST":

@@ -29,7 +29,7 @@ on conflict (namespace, name) do update set kind = excluded.kind, spec = exclude
     allowed = excluded.allowed, updated_at = now()
 """
 _REMOVE = "delete from providers where namespace = $1 and name = $2"
-_LAST_EVENT = "select max(received_at) from events where provider = any($1::text[])"
+_LAST_EVENT = "select max(received_at) from events where provider = $1"
 
 
 def record(provider: EmailProvider, inputs: Inputs) -> Record:
@@ -144,8 +144,8 @@ class Providers:
     ) -> EmailProviderStatus:
         was = before.status if before else provider.status
         generation = store.generation(provider, before)
-        namespace, name = provider.metadata.namespace, provider.metadata.name
-        last = await self._pool.fetchval(_LAST_EVENT, [name, f"{namespace}/{name}"])
+        name = records.reported(provider.metadata.namespace, provider.metadata.name)
+        last = await self._pool.fetchval(_LAST_EVENT, name)
         return EmailProviderStatus(
             observed_generation=generation,
             conditions=conditions("EmailProvider", was.conditions, found, generation, now or datetime.now(UTC)),

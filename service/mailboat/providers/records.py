@@ -50,6 +50,11 @@ class Record(msgspec.Struct, frozen=True):
     def place(self) -> str:
         return place(self.namespace, self.name)
 
+    @property
+    def reported(self) -> str:
+        """Under which name its webhooks come, and its events are kept."""
+        return reported(self.namespace, self.name)
+
     def serves(self, namespace: str) -> bool:
         """Whether clients of this namespace may route to it."""
         return namespace == self.namespace or (self.namespace == HOME and bool({namespace, "*"} & set(self.allowed)))
@@ -58,9 +63,36 @@ class Record(msgspec.Struct, frozen=True):
         return f"Record({self.place!r}, {self.kind!r})"
 
 
+def reported(namespace: str, name: str) -> str:
+    """A name that no provider of another namespace has."""
+    return name if namespace == HOME else f"{namespace}/{name}"
+
+
 def place(namespace: str, name: str) -> str:
     """What errors call a provider, and what its secrets are sealed for."""
     return f"EmailProvider {namespace}/{name}"
+
+
+async def load(pool: asyncpg.Pool, unseal: Unseal) -> list[Record]:
+    """Every declared provider whose secrets can be opened. Raises what `engine.AWAY` names."""
+    found = []
+    for row in await pool.fetch(_LOAD):
+        try:
+            found.append(_record(row, unseal))
+        except ConfigurationError as error:
+            log.warning("declared provider cannot be used", provider=row["name"], error=str(error))
+    return found
+
+
+def _record(row: asyncpg.Record, unseal: Unseal) -> Record:
+    return Record(
+        row["namespace"],
+        row["name"],
+        row["kind"],
+        msgspec.json.decode(row["spec"]),
+        unseal(row["sealed"], place(row["namespace"], row["name"])),
+        tuple(row["allowed"]),
+    )
 
 
 def build(record: Record, pool: asyncpg.Pool) -> Provider:
@@ -79,8 +111,11 @@ def webhook(record: Record) -> dict[str, Any] | None:
     reference = (record.spec.get("webhook") or {}).get("secretRef")
     if not reference:
         return None
-    name = record.name if record.namespace == HOME else f"{record.namespace}/{record.name}"
-    return {"name": name, record.kind: record.spec[record.kind], "webhook": dict(_secret(record, reference["name"]))}
+    return {
+        "name": record.reported,
+        record.kind: record.spec[record.kind],
+        "webhook": dict(_secret(record, reference["name"])),
+    }
 
 
 def _spec(record: Record, stack: contextlib.ExitStack) -> dict[str, Any]:
@@ -202,7 +237,7 @@ class Directory:
         if self._faults.get(key) == row:
             return
         try:
-            record = self._record(row)
+            record = _record(row, self._unseal)
             line = Line(build(record, self._pool))
         except (ConfigurationError, msgspec.ValidationError) as error:
             self._faults[key] = row
@@ -212,16 +247,6 @@ class Directory:
         self._retire(key)
         self._records[key] = (row, record, line)
         log.info("provider", provider="/".join(key), kind=record.kind)
-
-    def _record(self, row: asyncpg.Record) -> Record:
-        return Record(
-            row["namespace"],
-            row["name"],
-            row["kind"],
-            msgspec.json.decode(row["spec"]),
-            self._unseal(row["sealed"], place(row["namespace"], row["name"])),
-            tuple(row["allowed"]),
-        )
 
     def _retire(self, key: tuple[str, str]) -> None:
         if (old := self._records.pop(key, None)) is not None:
