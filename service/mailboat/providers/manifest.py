@@ -25,7 +25,7 @@ T = TypeVar("T")
 Endpoint = Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?)?$")]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_OWN = ("name", "credentials", "limits")
+_OWN = ("name", "credentials", "limits", "webhook")  # the last is read by `webhooks.endpoints`
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 

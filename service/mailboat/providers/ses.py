@@ -61,11 +61,13 @@ _NOT_A_TAG = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Spec(manifest.Spec, frozen=True):
-    """`ses: {region}` of a manifest. SES reports events only for a configuration set."""
+    """`ses: {region}` of a manifest. SES reports events only for a configuration set; `snsOrigin` is read by the
+    webhooks, and stands in for Amazon's hosts when a simulator sends them."""
 
     region: Annotated[str, Meta(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]$")]
     configuration_set: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = ""
     endpoint: manifest.Endpoint = ""
+    sns_origin: manifest.Endpoint = ""
 
 
 class Credentials(manifest.Credentials, frozen=True):

@@ -14,7 +14,8 @@ from mailboat.settings import Settings
 
 FILE = """
 - name: ses-eu
-  ses: {region: eu-west-1, configurationSet: mailboat}
+  ses: {region: eu-west-1, configurationSet: mailboat, snsOrigin: "http://127.0.0.1:9001"}
+  webhook: {topic-arns: ["arn:aws:sns:eu-west-1:123456789012:events"]}
   credentials: {access-key-id: AKIAEXAMPLE, secret-access-key: secret}
   limits: {maxPerSecond: 50, maxConcurrent: 7, timeout: 10s}
 - {name: grid, sendgrid: {region: eu}, credentials: {api-key: SG.x}}
