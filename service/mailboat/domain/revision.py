@@ -16,7 +16,8 @@ class Sources(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a revision is made of. Everything here takes part in the digest.
 
     `files` maps a path to its source; `entry` is one of them. `first_line` says at which line of the author's
-    file each source begins (front matter comes before it), so that faults name the author's own lines.
+    file each source begins (front matter comes before it), so that faults name the author's own lines; and where its
+    `subject`, `text`, `schema`, `example` and `tailwind` do. `tailwind` may hold a `theme`: CSS for `@theme`.
     """
 
     engine: Engine
@@ -27,6 +28,7 @@ class Sources(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: dict[str, Any] | None = None
     example: dict[str, Any] = {}
     translations: dict[str, dict[str, str]] = {}
+    tailwind: dict[str, str] = {}
     first_line: dict[str, int] = {}
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jinja2 import Environment, nodes
 from jinja2.lexer import Lexer
+
+from mailboat.render.markup import Origin
 
 STRIDE = 1 << 20
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -30,12 +32,17 @@ def at(text: str, offset: int) -> tuple[int, int]:
 
 
 class PlacedLexer(Lexer):
-    """Jinja's lexer, with places where it has line numbers."""
+    """Jinja's lexer, with places where it has line numbers. `origins`: ways back from sources that were edited."""
+
+    def __init__(self, environment: Environment, origins: Mapping[str, Origin]) -> None:
+        super().__init__(environment)
+        self._origins = origins
 
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
         text = _NEWLINE.sub("\n", source)
+        origin = self._origins.get(name or "")
         position = line_start = 0
         line = 1
         for _, kind, value in super().tokeniter(text, name, filename, state):
@@ -43,7 +50,8 @@ class PlacedLexer(Lexer):
             skipped = text.count("\n", position, found)
             if skipped:
                 line, line_start = line + skipped, text.rfind("\n", position, found) + 1
-            yield line * STRIDE + min(found - line_start + 1, STRIDE - 1), kind, value
+            at, column = origin.place(found) if origin else (line, found - line_start + 1)
+            yield at * STRIDE + min(column, STRIDE - 1), kind, value
             position = found + len(value)
             if "\n" in value:
                 line, line_start = line + value.count("\n"), text.rfind("\n", found, position) + 1
@@ -51,7 +59,12 @@ class PlacedLexer(Lexer):
 
 @functools.cache
 def lexer() -> PlacedLexer:
-    return PlacedLexer(Environment())  # noqa: S701 (only for its delimiters)
+    return lexer_of({})
+
+
+def lexer_of(origins: Mapping[str, Origin]) -> PlacedLexer:
+    """A lexer for sources of which some, by name, were edited."""
+    return PlacedLexer(Environment(), origins)  # noqa: S701 (only for its delimiters)
 
 
 def start_outputs_at_their_left(tree: nodes.Template) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+FALLBACK = "en"
+"""The language of a mail whose own is not known."""
+
 
 def one_line(subject: str) -> str:
     """A header's value: line breaks, also those of Unicode, become one space."""
@@ -11,8 +14,8 @@ def one_line(subject: str) -> str:
 
 
 def translations(known: Mapping[str, dict[str, str]], locale: str | None) -> dict[str, str]:
-    """Those of the locale, else of its language, else none."""
-    if not locale:
+    """For each key the words of the locale, else of its language, else English ones."""
+    if not known:
         return {}
-    language = locale.replace("_", "-").partition("-")[0]
-    return known.get(locale) or known.get(language) or {}
+    name = (locale or FALLBACK).replace("_", "-")
+    return known.get(FALLBACK, {}) | known.get(name.partition("-")[0], {}) | known.get(locale or "", {})

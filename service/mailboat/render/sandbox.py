@@ -26,7 +26,8 @@ from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from markupsafe import EscapeFormatter, Markup, escape
 
-from mailboat.render import columns
+from mailboat.render import columns, filters
+from mailboat.render.markup import Origin
 
 LARGEST_SIZE = 1 << 20
 """Widths, counts and repetitions above this are refused."""
@@ -239,7 +240,11 @@ class Files(BaseLoader):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment of one revision. `autoescape(name)` says of each file whether it is HTML."""
+    """The environment of one revision. `autoescape(name)` says of each file whether it is HTML.
+
+    `origins`: of the files that were edited before they are compiled, the way back to the author's.  `used`: the names
+    of the filters in all that was compiled.  Globals that are set before a render, such as `locale`, reach all files.
+    """
 
     code_generator_class = Generator
     template_class = SandboxedTemplate
@@ -247,10 +252,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, autoescape: Callable[[str | None], bool]) -> None:
         self.files = Files()
+        self.origins: dict[str, Origin] = {}
+        self.used: set[str] = set()
         super().__init__(autoescape=autoescape, undefined=Missing, optimized=False, cache_size=0, loader=self.files)
         for name in _SIZED_FILTERS:
             self.filters[name] = _sized(name, self.filters[name])
         self.filters["format"] = _format
+        self.filters.update(filters.FILTERS)
+        self.globals.update(locale=None, t={}, tr=filters.tr)
 
     def add(self, name: str, code: CodeType) -> None:
         """Take a file that another Sandbox compiled."""
@@ -262,11 +271,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @property
     def lexer(self) -> Lexer:
-        return columns.lexer()
+        return columns.lexer_of(self.origins) if self.origins else columns.lexer()
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         columns.start_outputs_at_their_left(tree)
+        self.used.update(node.name for node in tree.find_all(nodes.Filter))
         return tree
 
     def join_path(self, template: str, parent: str) -> str:
