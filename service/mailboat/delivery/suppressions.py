@@ -81,7 +81,7 @@ def key_of(text: str) -> str:
     try:
         return address.parse(text).key
     except InvalidAddress:
-        return text.strip().lower()[:LONGEST]
+        return text.strip().lower()[:LONGEST].replace("\0", "")
 
 
 async def bar(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
@@ -265,14 +265,11 @@ class Guard:
         self._filling = asyncio.create_task(self._filled())
 
     async def _filled(self) -> None:
-        sieve, last = Sieve(), ""
+        sieve = Sieve()
         try:
-            while rows := await self._pool.fetch(
-                "select distinct address from suppressions where address > $1 order by 1 limit 5000", last
-            ):
-                for row in rows:
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                async for row in connection.cursor("select address from suppressions", prefetch=1000):
                     sieve.add(row[0])
-                last = rows[-1][0]
         except engine.AWAY as error:
             # Every address is asked about until the next connection fills it.
             log.warning("suppressions could not be read", error=str(error) or type(error).__name__)
@@ -329,6 +326,9 @@ def _cursor_of(text: str) -> str:
 
 def _address_of(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except ValueError:
-        raise Problem(400, "invalid_cursor", "The cursor is not one that a page gave.", field="cursor") from None
+        text = ""
+    if not text or "\0" in text:
+        raise Problem(400, "invalid_cursor", "The cursor is not one that a page gave.", field="cursor")
+    return text
