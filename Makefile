@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs lock bench image
+.PHONY: help setup engine run check format test docs crds lock bench image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 

@@ -21,7 +21,6 @@ from mailboat_crds.conditions import PUBLISHED, RECONCILE_REQUESTED_AT, SCHEMA_V
 from mailboat_crds.models import EmailTemplate, EmailTemplateSpec, EmailTemplateStatus
 
 ENTRIES = {"jinja": "index.html.j2", "react": "index.tsx"}
-THEME = "theme.css"
 MOST_WARNINGS = 20
 _HEAD = "select digest from template_heads where namespace = $1 and name = $2 and origin = 'resource'"
 
@@ -43,18 +42,17 @@ def entry(template: EmailTemplate, inputs: Inputs) -> str | Finding:
 
 def sources(spec: EmailTemplateSpec, text: str) -> Sources:
     """All that the revision is made of; `text` is the entry."""
-    files = {**spec.files, ENTRIES[spec.engine]: text}
-    if spec.tailwind is not None and spec.tailwind.theme is not None:
-        files[THEME] = spec.tailwind.theme
+    theme = spec.tailwind.theme if spec.tailwind else None
     return Sources(
         engine=spec.engine,
         entry=ENTRIES[spec.engine],
-        files=files,
+        files={**spec.files, ENTRIES[spec.engine]: text},
         subject=spec.subject or "",
         text=spec.text or None,
         schema=spec.schema,
         example=spec.example,
         translations=spec.translations,
+        tailwind={"theme": theme} if theme else {},
     )
 
 
