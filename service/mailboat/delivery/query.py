@@ -38,8 +38,10 @@ select message_id, detail, recipients from attempts where message_id = any($1::u
 """
 _EVENTS_OF = """
 select message_id, event, recipient, bounce, reason, word, provider, at from events
-where message_id = any($1::uuid[]) order by message_id, at, id
+where message_id = any($1::uuid[]) and client_id is not null order by message_id, at, id
 """
+
+_RECIPIENTS = "lower(concat(m.envelope -> 'to', m.envelope -> 'cc', m.envelope -> 'bcc'))"
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -151,7 +153,7 @@ def _conditions(client_id: int, wanted: Filter, cursor: str | None) -> tuple[lis
     if wanted.lane is not None:
         where("q.lane = {}", {"high": 0, "normal": 1, "bulk": 2}[wanted.lane])
     if wanted.recipient is not None:
-        where("lower(m.envelope::text) like {}", f'%"email":"{_like(wanted.recipient.lower())}"%')
+        where(_RECIPIENTS + " like {}", f'%"email":"{_like(wanted.recipient.lower())}"%')
     if wanted.tags:
         where("m.tags @> {}::jsonb", msgspec.json.encode(wanted.tags).decode())
     return conditions, values

@@ -79,18 +79,24 @@ on conflict do nothing
 """
 
 # Our own mark first, else the provider's id. What is not found may be booked a moment later, so it is looked for again,
-# ever more seldom: after half its age. Hard bounces and complaints of what is found are returned.
+# ever more seldom: after half its age. A provider of a namespace (`shop/postmark`) speaks for that namespace's clients
+# only, whatever mark it brings. Hard bounces and complaints of what is found are returned.
 _MATCH = """
 with due as materialized (
-    select id, provider, message_id, provider_message_id from events where look_at <= now()
+    select id, message_id, provider_message_id, split_part(provider, '/', -1) as name,
+        case when position('/' in provider) > 0 then split_part(provider, '/', 1) end as namespace
+    from events where look_at <= now()
     order by look_at limit $1 for update skip locked
 ), marked as materialized (
-    select due.id, q.id as message_id, q.client_id from due join queue q on q.id = due.message_id
+    select due.id, q.id as message_id, q.client_id
+    from due join queue q on q.id = due.message_id left join clients c on c.id = q.client_id
+    where due.namespace is null or due.namespace = c.namespace
 ), named as materialized (
     select distinct on (due.id) due.id, q.id as message_id, q.client_id
-    from due join queue q on q.provider_message_id = due.provider_message_id and q.provider = due.provider
+    from due join queue q on q.provider_message_id = due.provider_message_id and q.provider = due.name
+    left join clients c on c.id = q.client_id
     where due.provider_message_id <> '' and q.provider_message_id is not null and q.provider <> 'inbox'
-        and due.id not in (select id from marked)
+        and (due.namespace is null or due.namespace = c.namespace) and due.id not in (select id from marked)
 ), found as (
     select * from marked union all select * from named
 ), matched as (

@@ -83,12 +83,14 @@ def shown(message: Row, events: Iterable[Row]) -> list[dict[str, Any]]:
 
 def candidates(wanted: str) -> tuple[str, Any]:
     """An SQL condition on `m` and `q`, and its value, which every message of this status meets."""
+    reported = (
+        "exists (select from events e where e.message_id = m.id and e.client_id = m.client_id "
+        "and e.event = any({}::text[]))"
+    )
     if events := _EVENTS.get(wanted):
-        condition = "exists (select from events e where e.message_id = m.id and e.event = any({}::text[]))"
-        return condition, list(events)
+        return reported, list(events)
     if wanted == "failed":
-        reported = "exists (select from events e where e.message_id = m.id and e.event = 'failed')"
-        return f"(q.state = {{}} or {reported})", State.FAILED
+        return f"(q.state = {int(State.FAILED)} or {reported})", ["failed"]
     return "q.state = {}", State[wanted.upper()]
 
 

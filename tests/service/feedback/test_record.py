@@ -102,6 +102,23 @@ async def test_an_id_of_another_provider_means_nothing(receipts, pool, message, 
     assert (await query.message(pool, client.id, named))["status"] == "sent"
 
 
+async def test_a_provider_of_a_namespace_speaks_for_its_own_clients_only(receipts, pool, message, client):
+    marked = await message(provider_message_id="NAMED")
+    told = [fact("bounce", f"e{n}", type="bounce", mailboat_id=mark, sg_message_id="NAMED") for n, mark in
+            enumerate((str(marked), "", None))]  # fmt: skip
+    await receipts.keep(delivery(*told, provider="shop/sg"))
+    await work(pool)
+    found = await query.message(pool, client.id, marked)
+    assert (found["status"], found["events"]) == ("sent", [])
+    assert (await query.page(pool, client.id, query.Filter(status="bounced"), limit=9, cursor=None))["items"] == []
+    assert await pool.fetchval("select count(*) from suppressions") == 0
+    await pool.execute("update clients set namespace = 'shop'")
+    await pool.execute("update events set look_at = now()")
+    await work(pool)
+    assert (await query.message(pool, client.id, marked))["status"] == "bounced"
+    assert await pool.fetchval("select count(*) from events where client_id = $1", client.id) == 3
+
+
 async def test_an_event_that_comes_before_the_booking_is_matched_after_it(receipts, pool, message, client):
     named = await message(state=2, provider=None, provider_message_id=None)
     await receipts.keep(delivery(fact("bounce", type="bounce", sg_message_id="EARLY.filter1")))
