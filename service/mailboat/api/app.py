@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from mailboat import __version__, dashboard
 from mailboat.api import problems
 from mailboat.api.app_state import administrator
+from mailboat.api.asgi import internal_error
 from mailboat.api.context import Context
-from mailboat.api.routes import admin, messages, stopped, suppressions, templates
+from mailboat.api.routes import admin, messages, probes, stopped, suppressions, templates
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
 from mailboat.delivery.validate import BatchRequest, SendRequest
@@ -34,6 +35,7 @@ def create(context: Context) -> FastAPI:
         redoc_url=None,
     )
     app.state.context = context
+    app.include_router(probes.router)
     app.include_router(messages.router)
     app.include_router(templates.router)
     app.include_router(admin.router)
@@ -52,6 +54,7 @@ def create(context: Context) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     for away in engine.AWAY:
         app.add_exception_handler(away, _away)
+    app.add_exception_handler(Exception, _fault)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -65,6 +68,10 @@ def _answer(problem: Problem) -> Response:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return _answer(error)
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    return _answer(internal_error())
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

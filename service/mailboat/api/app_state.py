@@ -35,7 +35,8 @@ async def administrator(
     token = context_of(request).settings.admin_token
     if not token:
         raise Problem(404, "not_found", "The admin side is off: set MAILBOAT_ADMIN_TOKEN.")
-    given = x_admin_token or (authorization or "").removeprefix("Bearer ")
+    scheme, _, bearer = (authorization or "").partition(" ")
+    given = x_admin_token or (bearer if scheme.lower() == "bearer" else "")
     if not hmac.compare_digest(given.encode(), token.encode()):
         raise Problem(
             401,

@@ -46,5 +46,9 @@ async def respond_problem(send: Send, problem: Problem) -> None:
     await respond(send, problem.status, problems.body(problem), headers)
 
 
+def internal_error() -> Problem:
+    return Problem(500, "internal_error", "A fault of the server; it is in its log.")
+
+
 def _too_large(most: int) -> Problem:
     return Problem(413, "body_too_large", f"The body may have {most} octets at most.")

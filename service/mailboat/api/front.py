@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mailboat.api.asgi import respond, respond_problem
+from mailboat.api.asgi import internal_error, respond, respond_problem
 from mailboat.errors import Problem
 from mailboat.settings import Settings
 
@@ -39,11 +39,9 @@ class Front:
             await self._route(scope, receive, send)
         except Problem as problem:
             await respond_problem(send, problem)
-        except Exception as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is in the log
             _report(scope["path"])
-            await respond_problem(send, Problem(500, "internal_error", "A fault of the server; it is in its log."))
+            await respond_problem(send, internal_error())
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -71,7 +69,11 @@ class Front:
             await (await self.ready()).check()
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         else:
-            await (await self._fastapi())(scope, receive, send)
+            app = await self._fastapi()
+            try:
+                await app(scope, receive, send)
+            except Exception:  # noqa: BLE001 - answered by `app._fault` already
+                _report(path)
 
     def drain(self) -> None:
         """The server is about to stop: say so to who asks, and end what would never end."""

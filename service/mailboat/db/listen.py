@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,10 +43,13 @@ async def _listen(
     def receive(_: Any, __: int, channel: str, payload: str) -> None:
         channels[channel](payload)
 
+    ended = asyncio.Event()
+    connection.add_termination_listener(lambda _: ended.set())
     for channel in channels:
         await connection.add_listener(channel, receive)
     connected(True)
-    while True:
+    while not ended.is_set():
         # A connection cut in silence is noticed by its missing answer.
         await connection.fetchval("select 1", timeout=PING_SECONDS)
-        await asyncio.sleep(PING_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), PING_SECONDS)

@@ -20,8 +20,8 @@ def at(milliseconds: int, tail: bytes = bytes(10)) -> UUID:
 
 
 def floor(moment: datetime) -> UUID:
-    """The lowest possible id of a moment: every id made before it is smaller."""
-    return UUID(bytes=int(moment.timestamp() * 1000).to_bytes(6, "big") + bytes(10))
+    """The lowest possible id of a moment, in this era or before: every id made before it is smaller."""
+    return UUID(bytes=max(0, int(moment.timestamp() * 1000)).to_bytes(6, "big") + bytes(10))
 
 
 def moment(identifier: UUID) -> datetime:

@@ -156,6 +156,9 @@ async def list_messages(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Any:
     """The client's messages, newest first, narrowed by any of the filters."""
+    for field, text in [("template", template), ("recipient", recipient), *(("tag", text) for text in tag or [])]:
+        if text and "\0" in text:
+            raise Problem(422, "invalid_field", f"{field} has a NUL in it, which nothing is named by.", field=field)
     tags = dict(_pair(text) for text in tag or [])
     wanted = query.Filter(status, template, recipient, lane, tags, since, until)
     return await query.page(context_of(request).pool, caller.id, wanted, limit=limit, cursor=cursor)
