@@ -42,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """debug, info, warning or error."""
     templates: str = "templates"
     """Source volume: the folder with templates. Read only."""
+    dist: str = ""
+    """Dist volume: a folder for compiled templates, which may be emptied at any time. Its owner is the user who runs
+    Mailboat, and nobody else may write there. Empty: compiled templates are kept in memory, and in Valkey if
+    MAILBOAT_SEALING_KEY is set."""
     smtp_url: str = ""
     """The provider `smtp`: smtp://user:password@host:587?tls=starttls (tls: none, starttls, auto) or smtps://…"""
     smtp_connections: Count = 20

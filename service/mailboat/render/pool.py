@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from mailboat.domain.revision import Revision
 from mailboat.errors import RenderUnavailable, TemplateFault
@@ -14,11 +15,12 @@ from mailboat.render.base import Job, Outcome
 from mailboat.render.lru import Lru
 from mailboat.render.process import Process
 from mailboat.render.starter import Starter
-from mailboat.render.work import Call, Frame, Work, shares
+from mailboat.render.work import Call, Frame, Task, Work, shares
 
 log = logging.getLogger(__name__)
 
 KEPT_ARTIFACTS = 256
+NONE: Mapping[str, bytes] = MappingProxyType({})
 LONGEST_BACKOFF = 1.0
 DIED = "ended the render process twice (a crash, or out of memory)"
 
@@ -67,16 +69,27 @@ class Pool:
         except TimeoutError:
             raise RenderUnavailable("the render processes do not start; see the log") from None
 
-    async def render(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """See `base.Renderer`."""
+    async def render(self, jobs: Sequence[Job], artifacts: Mapping[str, bytes] = NONE) -> list[Outcome]:
+        """See `base.Renderer`. `artifacts`: of the jobs' revisions, by digest; without one, sources are compiled."""
         if not jobs:
             return []
+        outcomes = await self._settle(Call(jobs, artifacts))
+        return [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+
+    async def compile(self, revision: Revision) -> bytes:
+        """The artifact of a revision, maybe of another engine. Raises TemplateFault, RenderUnavailable."""
+        (outcome,) = await self._settle(Call([Job(revision, b"{}")], NONE, compiles=True))
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, bytes)
+        return outcome
+
+    async def _settle(self, call: Call) -> list[Outcome | bytes]:
         self._open()
-        call = Call(jobs)
         self._queue.extend(shares(call.tasks, self._size))
         self._pump()
         await call.done
-        return [call.outcomes[index] for index in range(len(jobs))]
+        return [call.outcomes[index] for index in range(len(call.tasks))]
 
     async def close(self) -> None:
         """End every process. Jobs that are not done give RenderUnavailable."""
@@ -107,16 +120,20 @@ class Pool:
         work = []
         for task in frame:
             revision = task.job.revision
+            if task.call.compiles:
+                work.append(Work(wire.Define(revision.digest, revision.sources.engine, revision.sources, None), [task]))
+                continue
             if revision.digest not in process.known:
                 process.known.add(revision.digest)
                 concerned = [other for other in frame if other.job.revision.digest == revision.digest]
-                work.append(Work(self._define(revision), concerned))
+                work.append(Work(self._define(task), concerned))
             step = wire.Render(revision.digest, revision.sources.engine, task.job.data, task.job.locale)
             work.append(Work(step, [task]))
         return work
 
-    def _define(self, revision: Revision) -> wire.Define:
-        artifact = self._artifacts.get(revision.digest)
+    def _define(self, task: Task) -> wire.Define:
+        revision = task.job.revision
+        artifact = task.call.artifacts.get(revision.digest) or self._artifacts.get(revision.digest)
         sources = revision.sources if artifact is None else None
         return wire.Define(revision.digest, revision.sources.engine, sources, artifact)
 
@@ -128,7 +145,10 @@ class Pool:
             case wire.Done(rendered):
                 work.tasks[0].settle(rendered)
             case wire.Defined(bytes() as artifact):
-                self._artifacts[digest] = artifact
+                if work.tasks[0].call.compiles:
+                    work.tasks[0].settle(artifact)
+                else:
+                    self._artifacts[digest] = artifact
             case wire.Failed():
                 _fail(process, work, answer)
             case wire.Unknown():

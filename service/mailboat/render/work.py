@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailboat.errors import TemplateFault
@@ -16,14 +16,18 @@ SMALLEST_SHARE = 8
 
 
 class Call:
-    """One `render` call: its outcomes so far. `done` is resolved with the last one."""
+    """One `render` call: its outcomes so far, of a compilation the artifact. `done` is resolved with the last one.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    `artifacts`: of the jobs' revisions, by digest, where they are known.
+    """
+
+    def __init__(self, jobs: Sequence[Job], artifacts: Mapping[str, bytes], *, compiles: bool = False) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, Outcome | bytes] = {}
+        self.artifacts, self.compiles = artifacts, compiles
         self.tasks = [Task(self, index, job) for index, job in enumerate(jobs)]
 
-    def settle(self, index: int, outcome: Outcome) -> None:
+    def settle(self, index: int, outcome: Outcome | bytes) -> None:
         self.outcomes[index] = outcome
         if len(self.outcomes) == len(self.tasks) and not self.done.done():
             self.done.set_result(None)
@@ -42,7 +46,7 @@ class Task:
         """False when the call was cancelled."""
         return not self.call.done.done()
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome | bytes) -> None:
         self.call.settle(self.index, outcome)
 
     def fail(self, message: str) -> None:

@@ -30,6 +30,7 @@ from mailboat.providers.records import Directory
 from mailboat.providers.registry import providers_for
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
+from mailboat.render import artifacts
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
 from mailboat.telemetry import Traces, configure_logs
@@ -93,7 +94,9 @@ class Worker:
         self._redis: Redis = valkey.client(settings.redis_url)
         self._claimer = Claimer(settings.database_url, owner.id)
         self._booker = Booker(settings.database_url, owner.id)
-        self._renderer = Pools(settings.render_processes or min(4, os.cpu_count() or 1))
+        self._renderer = Pools(
+            settings.render_processes or min(4, os.cpu_count() or 1), artifacts=artifacts.of(settings, self._redis)
+        )
         self._deliverer = Deliverer(
             pool=pool,
             claimer=self._claimer,
