@@ -76,7 +76,7 @@ async def test_classes_that_depend_on_data_are_looked_up(pools: Pools) -> None:
     found = await html(pools, source, {"red": True, "url": "x", "own": "<\"'p-4"})
     assert found == (
         f'<p style="padding:16px;{RED}"><a style="background-color:rgb(255,255,255)" href=\'\'>'
-        '<b style="padding:16px"  title="x"><i class=\'&lt;&#34;&#39;p-4\'>'
+        '<b style="padding:16px" title="x"><i class=\'&lt;&#34;&#39;p-4\'>'
     ).replace("href=''", "href='x'")
     assert '<p style="padding:16px;margin:8px">' in await html(pools, source, {"red": False, "url": "", "own": ""})
 
