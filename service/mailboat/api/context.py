@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 POOL_SIZE = 8
+PROMPT_SECONDS = 0.7  # for what a request has to ask Postgres before its message can be stored
+STORING_SECONDS = 3.0  # for the contents of attachments
 
 
 class Context:
@@ -43,11 +45,12 @@ class Context:
         self.traces = Traces("api")
         self.redis: Redis | None = None
         self.doorbell, self._buckets = Doorbell(), Buckets()
-        self.authenticator = Authenticator(pool)
-        self.catalog = Catalog(Folder(settings.templates), pool)
-        self.attachments = attach.Store(pool)
+        prompt = engine.Prompt(pool, PROMPT_SECONDS)
+        self.authenticator = Authenticator(prompt)
+        self.catalog = Catalog(Folder(settings.templates), prompt)
+        self.attachments = attach.Store(engine.Prompt(pool, STORING_SECONDS))
         self.acceptor = Acceptor(settings.database_url, self.doorbell)
-        self.guard = suppressions.Guard(pool)
+        self.guard = suppressions.Guard(prompt)
         self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
         self._follower = asyncio.create_task(self._follow())
 

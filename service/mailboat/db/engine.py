@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+MOST_ASKED = 200  # questions that Prompt has open at once
 
 # What a Postgres that is away, starting, stopping or full looks like to a caller.
 AWAY = (
@@ -24,10 +27,18 @@ AWAY = (
 )
 
 
-async def connect(dsn: str, *, name: str, timeout: float = 5.0, **settings: str) -> asyncpg.Connection:
-    """One dedicated connection. `name` shows in pg_stat_activity; further settings hold for its whole life."""
+async def connect(
+    dsn: str, *, name: str, timeout: float = 5.0, patience: float | None = None, **settings: str
+) -> asyncpg.Connection:
+    """One dedicated connection, within `timeout` seconds; `patience` is the timeout of statements that have none.
+
+    `name` shows in pg_stat_activity; further settings hold for its whole life.
+    """
     return await asyncpg.connect(
-        dsn, timeout=timeout, server_settings={"application_name": name, "jit": "off", **settings}
+        dsn,
+        timeout=timeout,
+        command_timeout=patience,
+        server_settings={"application_name": name, "jit": "off", **settings},
     )
 
 
@@ -42,6 +53,51 @@ async def pool(dsn: str, *, name: str, size: int, **settings: str) -> asyncpg.Po
         max_inactive_connection_lifetime=60.0,
         server_settings={"application_name": name, "jit": "off", **settings},
     )
+
+
+class Prompt:
+    """A pool's answers within `seconds`, else TimeoutError.
+
+    What was asked goes on without the one who asked, since a pool waits for a late answer before it lets go of its
+    connection; so there is a limit to how much may be asked at once.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, seconds: float) -> None:
+        self._pool, self._seconds = pool, seconds
+        self._asked: set[asyncio.Task[Any]] = set()
+
+    async def fetch(self, *query: Any) -> list[asyncpg.Record]:
+        return cast(list[asyncpg.Record], await self._answer(self._pool.fetch(*query)))
+
+    async def fetchrow(self, *query: Any) -> asyncpg.Record | None:
+        return await self._answer(self._pool.fetchrow(*query))
+
+    async def fetchval(self, *query: Any) -> Any:
+        return await self._answer(self._pool.fetchval(*query))
+
+    async def execute(self, *query: Any) -> str:
+        return cast(str, await self._answer(self._pool.execute(*query)))
+
+    def acquire(self) -> Any:
+        """A connection of the pool itself, for what may take its time."""
+        return self._pool.acquire()
+
+    async def _answer(self, question: Coroutine[Any, Any, Any]) -> Any:
+        if len(self._asked) >= MOST_ASKED:
+            question.close()
+            raise TimeoutError
+        task = asyncio.create_task(question)
+        self._asked.add(task)
+        task.add_done_callback(self._answered)
+        await asyncio.wait({task}, timeout=self._seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+
+    def _answered(self, task: asyncio.Task[Any]) -> None:
+        self._asked.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, should nobody wait for it any more
 
 
 def orm(dsn: str) -> AsyncEngine:

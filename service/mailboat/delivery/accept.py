@@ -28,7 +28,9 @@ FLUSHERS = 2
 LIMIT = 512
 MOST_WAITING = 20_000  # more than this cannot be stored before callers give up
 ROUNDS = 8  # tries to fit a client's messages into what is left of its quota while others book too
-LOOKING_SECONDS = 8.0  # how long Postgres may stay away before callers hear that nobody knows
+# Everybody is answered within their sum, before callers give up and however slow Postgres is.
+WAITING_SECONDS = 1.8  # for a connection to be free; nothing was stored then
+STORING_SECONDS = 2.2  # for the answer of Postgres; after it nobody knows
 LOOK_AGAIN_SECONDS = 0.1
 
 
@@ -71,7 +73,9 @@ class Acceptor:
     def __init__(self, dsn: str, doorbell: ring.Doorbell) -> None:
         self._stores = [_Store(dsn, doorbell) for _ in range(FLUSHERS)]
         self._whole, self._whole_turn = _Store(dsn, doorbell), asyncio.Lock()
-        self._batcher: Batcher[Draft, Answer] = Batcher([store.flush for store in self._stores], limit=LIMIT)
+        self._batcher: Batcher[Draft, Answer] = Batcher(
+            [store.flush for store in self._stores], limit=LIMIT, patience=WAITING_SECONDS
+        )
 
     async def start(self) -> None:
         """Open the connections. Raises what `engine.AWAY` names."""
@@ -79,23 +83,34 @@ class Acceptor:
 
     async def accept(self, draft: Draft) -> Accepted:
         """Store one message. Raises Problem: 403 suspended, 409 key reused, 429 quota, 503 away or overloaded."""
-        if self._batcher.waiting > MOST_WAITING:
-            raise unavailable("too many requests are waiting to be stored")
-        answer = await self._batcher.submit(draft)
+        answer = await self._answer(draft)
         if isinstance(answer, Problem):
             raise answer
         return answer
 
     async def accept_each(self, drafts: Sequence[Draft]) -> list[Answer]:
         """Store a batch, each message for itself: one answer per draft, in order."""
-        if self._batcher.waiting > MOST_WAITING:
-            return [unavailable("too many requests are waiting to be stored")] * len(drafts)
-        return list(await asyncio.gather(*(self._batcher.submit(draft) for draft in drafts)))
+        return list(await asyncio.gather(*map(self._answer, drafts)))
 
     async def accept_all(self, drafts: Sequence[Draft]) -> list[Answer]:
         """Store a batch in one transaction: if any answer is a Problem, nothing of it was stored."""
-        async with self._whole_turn:
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await self._whole_turn.acquire()
+        except TimeoutError:
+            return [_overloaded()] * len(drafts)
+        try:
             return await self._whole.flush_whole(list(drafts))
+        finally:
+            self._whole_turn.release()
+
+    async def _answer(self, draft: Draft) -> Answer:
+        if self._batcher.waiting > MOST_WAITING:
+            return _overloaded()
+        try:
+            return await self._batcher.submit(draft)
+        except TimeoutError:
+            return _overloaded()
 
     async def close(self) -> None:
         await self._whole.close()
@@ -106,6 +121,10 @@ class Acceptor:
 def unavailable(why: str) -> Problem:
     """Nothing was accepted; the caller may come back."""
     return Problem(503, "unavailable", f"Nothing was accepted: {why}. Try again.", headers={"Retry-After": "1"})
+
+
+def _overloaded() -> Problem:
+    return unavailable("too many requests are waiting to be stored")
 
 
 def _away(error: BaseException) -> Problem:
@@ -134,6 +153,7 @@ class _Store:
         self._doorbell = doorbell
         self._connection: asyncpg.Connection | None = None
         self._server_pid = 0
+        self._deadline = 0.0  # by which the callers of what is being flushed have to be answered
         self._whole = False
         self._background: set[asyncio.Task[bool]] = set()
 
@@ -141,10 +161,18 @@ class _Store:
         if self._connection is None or self._connection.is_closed():
             # The planner must not guess that a batch is large and read whole partitions.
             self._connection = await engine.connect(
-                self._dsn, name="mailboat-accept", plan_cache_mode="force_generic_plan"
+                self._dsn,
+                name="mailboat-accept",
+                timeout=self._left() if self._deadline else STORING_SECONDS,
+                patience=STORING_SECONDS,
+                plan_cache_mode="force_generic_plan",
             )
             self._server_pid = self._connection.get_server_pid()
         return self._connection
+
+    def _left(self) -> float:
+        """Seconds until the deadline; a statement that comes too late fails at once."""
+        return max(0.001, self._deadline - time.monotonic())
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -152,6 +180,8 @@ class _Store:
 
     async def flush(self, drafts: list[Draft]) -> list[Answer]:
         """One answer per draft, in order."""
+        if not self._whole:
+            self._deadline = time.monotonic() + STORING_SECONDS
         firsts, repeats = _split_repeats(drafts)
         answers = await self._store(firsts, rounds=ROUNDS)
         if repeats:
@@ -161,6 +191,7 @@ class _Store:
     async def flush_whole(self, drafts: list[Draft]) -> list[Answer]:
         """All of the drafts or none."""
         answers: list[Answer] = []
+        self._deadline = time.monotonic() + STORING_SECONDS
         try:
             connection = await self.connect()
         except engine.AWAY as error:
@@ -192,7 +223,7 @@ class _Store:
         try:
             # A savepoint, where a transaction has to outlive what fails here.
             async with connection.transaction() if self._whole else contextlib.nullcontext():
-                stored, booked, known = await connection.fetchrow(statements.ACCEPT, *columns, timeout=10)
+                stored, booked, known = await connection.fetchrow(statements.ACCEPT, *columns, timeout=self._left())
         except engine.AWAY as error:
             if self._whole:
                 raise
@@ -230,12 +261,12 @@ class _Store:
         if self._connection is not None:
             self._connection.terminate()
         broken, ids = self._server_pid, [draft.id for draft in drafts]
-        deadline = time.monotonic() + LOOKING_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < self._deadline:
             with contextlib.suppress(*engine.AWAY):
                 connection = await self.connect()
-                if not await connection.fetchval(statements.STILL_STORING, broken, timeout=5):
-                    inside = {row[0] for row in await connection.fetch(statements.STORED, ids, timeout=5)}
+                if not await connection.fetchval(statements.STILL_STORING, broken, timeout=self._left()):
+                    rows = await connection.fetch(statements.STORED, ids, timeout=self._left())
+                    inside = {row[0] for row in rows}
                     return {d.id: Accepted(d.id, _status(d)) if d.id in inside else _away(error) for d in drafts}
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         return _all(drafts, _unknown(error))
@@ -263,8 +294,9 @@ class _Store:
         try:
             connection = await self.connect()
             for client_id, count in sorted((refunds or {}).items()):
-                await connection.execute(statements.REFUND, client_id, count)
-            first = {row["id"]: row for row in await connection.fetch(statements.KNOWN_KEYS, *keys)}
+                await connection.execute(statements.REFUND, client_id, count, timeout=self._left())
+            rows = await connection.fetch(statements.KNOWN_KEYS, *keys, timeout=self._left())
+            first = {row["id"]: row for row in rows}
         except engine.AWAY as error:
             if self._whole:
                 raise
@@ -274,7 +306,8 @@ class _Store:
     async def _within_quota(self, client_id: int, drafts: list[Draft], rounds: int) -> dict[UUID, Answer]:
         """As many as the quota still allows, the first ones first."""
         try:
-            row = await (await self.connect()).fetchrow(statements.REMAINING_QUOTA, client_id)
+            connection = await self.connect()
+            row = await connection.fetchrow(statements.REMAINING_QUOTA, client_id, timeout=self._left())
         except engine.AWAY as error:
             if self._whole:
                 raise

@@ -147,11 +147,18 @@ class Catalog:
 
     async def _head(self, namespace: str, name: str) -> _Head:
         head = self._heads.get((namespace, name))
-        if head is None or time.monotonic() - head.at > HEAD_SECONDS:
+        if head is not None and time.monotonic() - head.at <= HEAD_SECONDS:
+            return head
+        try:
             row = await self._pool.fetchrow(_HEAD, namespace, name) if "\0" not in name else None
-            head = self._heads[namespace, name] = _Head(row["digest"], row["own"]) if row else _Head(None, False)
-            if len(self._heads) > KEPT_HEADS:
-                self._heads.popitem(last=False)
+        except TimeoutError:
+            if head is None:
+                raise
+            head.at = time.monotonic()  # no news is good news: a change would have been notified
+            return head
+        head = self._heads[namespace, name] = _Head(row["digest"], row["own"]) if row else _Head(None, False)
+        if len(self._heads) > KEPT_HEADS:
+            self._heads.popitem(last=False)
         return head
 
     def _remember(self, found: Revision) -> None:
