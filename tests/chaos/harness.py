@@ -33,7 +33,7 @@ Cut = Literal["pass", "freeze", "reset"]
 class Line:
     """A proxy in front of a server. `freeze`: nothing passes and nothing is closed. `reset`: connections are dropped.
 
-    `delay` is in seconds and holds up each piece that goes towards the server.
+    Whatever goes towards the server arrives `delay` seconds later.
     """
 
     def __init__(self, upstream: Path | int) -> None:
@@ -108,9 +108,10 @@ class Line:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
-                if slow and self.delay:
-                    await asyncio.sleep(self.delay)
                 await self._open.wait()
+                if slow and self.delay:
+                    asyncio.get_running_loop().call_later(self.delay, writer.write, data)
+                    continue
                 writer.write(data)
                 await writer.drain()
 
