@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from mailboat.domain.message import Rendered
-from mailboat.errors import TemplateFault
 from mailboat.registry.folder import Folder
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
@@ -16,20 +16,11 @@ from mailboat.render.react import EXAMPLE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+Patiently = Callable[[Pool, list[Job]], Awaitable[list[Outcome]]]
+
 CORPUS = Path(__file__).parent / "corpus"
 NAMES = sorted(path.stem for path in CORPUS.glob("*.tsx"))
 STREAM_COMMENT = re.compile(r"<!--(?:\$|/\$|html|head|body| )-->")
-
-
-async def patiently(pool: Pool, jobs: list[Job]) -> list[Outcome]:
-    """The outcomes; those that were too late, on a machine with more to do, are asked for again."""
-    outcomes = await pool.render(jobs)
-    for place, outcome in enumerate(outcomes):
-        for _ in range(5):
-            if isinstance(outcome, TemplateFault) and outcome.message.startswith("took longer"):
-                [outcome] = await pool.render([jobs[place]])
-        outcomes[place] = outcome
-    return outcomes
 
 
 async def test_the_corpus_has_at_least_40_templates_and_all_of_them_are_listed() -> None:
@@ -38,7 +29,9 @@ async def test_the_corpus_has_at_least_40_templates_and_all_of_them_are_listed()
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_the_output_is_react_emails_own(name: str, pool: Pool, peer: dict[str, dict[str, str]]) -> None:
+async def test_the_output_is_react_emails_own(
+    name: str, pool: Pool, peer: dict[str, dict[str, str]], patiently: Patiently
+) -> None:
     expected = peer[f"{name}.tsx"]
     assert "error" not in expected
     loaded = Folder(CORPUS).load(name)
@@ -49,7 +42,7 @@ async def test_the_output_is_react_emails_own(name: str, pool: Pool, peer: dict[
     assert ours.subject == expected["subject"]
 
 
-async def test_a_second_time_the_output_is_the_same(pool: Pool) -> None:
+async def test_a_second_time_the_output_is_the_same(pool: Pool, patiently: Patiently) -> None:
     jobs = [Job(loaded[0], EXAMPLE) for name in NAMES if (loaded := Folder(CORPUS).load(name))]
     first = await patiently(pool, jobs)
     assert all(isinstance(each, Rendered) for each in first)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Check = Callable[[Job], Awaitable[Outcome]]
 
 # Bodies of a component.
 BOMBS = {
@@ -172,40 +174,45 @@ async def until_whole(pool: Pool) -> None:
             await asyncio.sleep(0.01)
 
 
-async def check(pool: Pool, bad: Job, good: Job) -> Outcome:
-    """The bad one is answered, the good one beside and after it is right, and the pool is whole."""
-    [before] = await pool.render([good])
-    assert isinstance(before, Rendered), str(before)
-    outcome, beside = await pool.render([bad, good])
-    [after] = await pool.render([good])
-    assert before == beside == after
-    await until_whole(pool)
-    assert (await pool.render([good])) == [before]
-    assert isinstance(outcome, Rendered | TemplateFault)
-    if isinstance(outcome, TemplateFault):
-        assert 0 < len(outcome.message) < 700
-    return outcome
+@pytest.fixture(scope="module")
+def check(pool: Pool, good: Job, patiently: Callable[[Pool, list[Job]], Awaitable[list[Outcome]]]) -> Check:
+    """check(bad): it is answered, a good one beside and after it is right, and the pool is whole."""
+
+    async def check(bad: Job) -> Outcome:
+        [before] = await patiently(pool, [good])
+        assert isinstance(before, Rendered), str(before)
+        outcome, beside = await pool.render([bad, good])
+        if isinstance(beside, TemplateFault):
+            [beside] = await patiently(pool, [good])
+        [after] = await patiently(pool, [good])
+        assert before == beside == after
+        await until_whole(pool)
+        assert (await patiently(pool, [good])) == [before]
+        assert isinstance(outcome, Rendered | TemplateFault)
+        if isinstance(outcome, TemplateFault):
+            assert 0 < len(outcome.message) < 700
+        return outcome
+
+    return check
 
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
-async def test_a_bomb_is_answered_and_harms_nobody(body: str, pool: Pool, job: Callable[..., Job], good: Job) -> None:
-    await check(pool, job(f"{HEAD}export default function Bad() {{ {body}\nreturn <p>done</p>; }}"), good)
+async def test_a_bomb_is_answered_and_harms_nobody(body: str, check: Check, job: Callable[..., Job]) -> None:
+    await check(job(f"{HEAD}export default function Bad() {{ {body}\nreturn <p>done</p>; }}"))
 
 
 @pytest.mark.parametrize("body", ATTACKS.values(), ids=ATTACKS)
-async def test_an_attack_in_a_render_changes_nothing(body: str, pool: Pool, job: Callable[..., Job], good: Job) -> None:
-    await check(pool, job(f"{HEAD}export default function Bad() {{ {body}\nreturn <p>done</p>; }}"), good)
+async def test_an_attack_in_a_render_changes_nothing(body: str, check: Check, job: Callable[..., Job]) -> None:
+    await check(job(f"{HEAD}export default function Bad() {{ {body}\nreturn <p>done</p>; }}"))
 
 
 @pytest.mark.parametrize("body", ATTACKS.values(), ids=ATTACKS)
-async def test_an_attack_at_load_changes_nothing(body: str, pool: Pool, job: Callable[..., Job], good: Job) -> None:
-    await check(pool, job(f"{HEAD}const f = () => {{ {body} }}; f();\nexport default () => <p>done</p>;"), good)
+async def test_an_attack_at_load_changes_nothing(body: str, check: Check, job: Callable[..., Job]) -> None:
+    await check(job(f"{HEAD}const f = () => {{ {body} }}; f();\nexport default () => <p>done</p>;"))
 
 
-async def test_a_module_that_does_not_end_is_a_fault_of_compiling(
-    pool: Pool, job: Callable[..., Job], good: Job
-) -> None:
-    outcome = await check(pool, job("while (true);\nexport default () => <p />;"), good)
+async def test_a_module_that_does_not_end_is_a_fault_of_compiling(check: Check, job: Callable[..., Job]) -> None:
+    outcome = await check(job("while (true);\nexport default () => <p />;"))
     assert isinstance(outcome, TemplateFault)
     assert "to compile" in outcome.message
 
@@ -218,8 +225,10 @@ async def test_what_one_template_matched_another_cannot_read(pool: Pool, job: Ca
     assert "secret" not in (outcomes[1].html or "")
 
 
-async def test_a_process_has_only_the_public_part_of_the_environment(pool: Pool, good: Job) -> None:
-    [outcome] = await pool.render([good])
+async def test_a_process_has_only_the_public_part_of_the_environment(
+    pool: Pool, good: Job, patiently: Callable[[Pool, list[Job]], Awaitable[list[Outcome]]]
+) -> None:
+    [outcome] = await patiently(pool, [good])
     assert isinstance(outcome, Rendered)
     assert "MAILBOAT_PUBLIC_BASE_URL NODE_ENV" in (outcome.html or "")
     for pid in pool.pids:
