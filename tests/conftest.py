@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -226,12 +227,8 @@ def own_valkey() -> Iterator[Valkey]:
 
 def in_thread(work: Callable[[], Any]) -> Any:
     """Run what has an event loop of its own, away from the test's."""
-    outcome: list[Any] = []
-    thread = threading.Thread(target=lambda: outcome.append(work()))
-    thread.start()
-    thread.join()
-    assert outcome, "it failed; the traceback is above"
-    return outcome[0]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 class Loop:
