@@ -112,7 +112,7 @@ def test_valkey_reckons_as_this_process_does(rate, steps, redis_url, aside):
         async with valkey.client(redis_url) as redis:
             await redis.delete("bucket")
             local, now = LocalBuckets(), 1_000_000.0
-            for pause, wanted, all_or_none in steps:
+            for pause, wanted, all_or_none in [*steps, (-5.0, 1, False)]:  # clocks go back, too
                 now += pause
                 kind = whole(rate, wanted) if all_or_none else rate
                 flow = rate.per_minute / 60
