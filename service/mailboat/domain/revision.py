@@ -17,7 +17,8 @@ class Sources(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `files` maps a path to its source; `entry` is one of them. `first_line` says at which line of the author's
     file each source begins (front matter comes before it), so that faults name the author's own lines; and where its
-    `subject`, `text`, `schema`, `example` and `tailwind` do. `tailwind` may hold a `theme`: CSS for `@theme`.
+    `subject`, `text`, `schema`, `example` and `tailwind` do; `first_column` says how many columns stand before the
+    text of those. `tailwind` may hold a `theme`: CSS for `@theme`.
     """
 
     engine: Engine
@@ -30,6 +31,7 @@ class Sources(msgspec.Struct, frozen=True, omit_defaults=True):
     translations: dict[str, dict[str, str]] = {}
     tailwind: dict[str, str] = {}
     first_line: dict[str, int] = {}
+    first_column: dict[str, int] = {}
 
 
 class Revision(msgspec.Struct, frozen=True):

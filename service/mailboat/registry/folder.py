@@ -9,34 +9,26 @@ A revision holds the entry and every file that it extends, includes or imports, 
 
 from __future__ import annotations
 
+import functools
+import posixpath
 import re
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from mailboat.domain import revision
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
-from mailboat.registry import imports
+from mailboat.registry import front_matter, imports
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 JINJA_ENTRIES = ("{name}.html.j2", "{name}/index.html.j2")
 REACT_ENTRIES = ("{name}.tsx", "{name}/index.tsx", "emails/{name}.tsx", "emails/{name}/index.tsx")
 LARGEST_FILE = 1_048_576  # octets
 MOST_FILES = 200
-_REFERENCE = re.compile(r"{%-?\s*(?:extends|include|import|from)\s+(['\"])(?P<file>[^'\"]+)\1")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
-
-
-class FrontMatter(msgspec.Struct, forbid_unknown_fields=True):
-    """What may stand between the `---` lines at the top of an entry."""
-
-    subject: str = ""
-    text: str | None = None
-    schema: dict[str, Any] | None = None
-    example: dict[str, Any] = {}
-    translations: dict[str, dict[str, str]] = {}
+_REFERENCE = re.compile(
+    r"{%[-+]?\s*(?:extends|include|import|from)\s+(?P<quote>['\"])(?P<file>[^'\"]+)(?P=quote)(?P<rest>[^%]*)"
+)
+_NEWLINE = re.compile(r"\r\n|\r")
+_COMMENT = re.compile(r"{#.*?#}", re.DOTALL)
 
 
 class Folder:
@@ -77,12 +69,15 @@ class Folder:
     def _is_react(self, path: Path) -> bool:
         """Whether this .tsx file is a template. One that cannot be read is, so that somebody hears of it."""
         try:
-            return self._inside(path) and imports.is_template(self._read(path, path.name))
+            return self._inside(path) and imports.is_template(self.read(path, path.name))
         except (TemplateFault, OSError):
             return True
 
-    def load(self, name: str) -> tuple[Revision, list[Path]] | None:
-        """The revision as it is on disk now, and the files it was read from. Raises TemplateFault."""
+    def load(self, name: str, *, strict: bool = False) -> tuple[Revision, list[Path]] | None:
+        """The revision as it is on disk now, and the files it was read from. Raises TemplateFault.
+
+        strict: also for an example that does not fit the schema, which is no reason not to send mails.
+        """
         entry = self.entry(name)
         if entry is None:
             return None
@@ -93,22 +88,24 @@ class Folder:
             raise TemplateFault(
                 f"{self._key(other)} is a template of the same name: rename one of the two", file=key, line=1, column=1
             )
-        source = self._read(entry, key)
-        front, body, first_line = _split(source, key)
-        files, paths = {key: body}, [entry]
-        self._collect(entry, body, files, paths)
+        source = self.read(entry, key)
+        front = front_matter.split(source, key, strict=strict)
+        files = _Files(self, key, front)
+        files.follow(entry, key, front.body)
         sources = Sources(
             engine="jinja",
             entry=key,
-            files=files,
-            subject=front.subject,
-            text=front.text,
-            schema=front.schema,
-            example=front.example,
-            translations=front.translations,
-            first_line={key: first_line} if first_line > 1 else {},
+            files=files.sources,
+            subject=front.values.subject,
+            text=front.values.text,
+            schema=front.values.schema,
+            example=front.values.example,
+            translations=front.values.translations,
+            tailwind={"theme": front.values.tailwind.theme} if front.values.tailwind else {},
+            first_line=front.lines,
+            first_column=front.columns,
         )
-        return revision.revise(name, sources), paths
+        return revision.revise(name, sources), [entry, *files.paths]
 
     def _load_react(self, name: str, entry: str) -> tuple[Revision, list[Path]]:
         """With the places of what it imports in vain, so that it is noticed when that appears."""
@@ -121,7 +118,7 @@ class Folder:
             if len(files) >= MOST_FILES:
                 raise TemplateFault(f"more than {MOST_FILES} files", file=entry)
             paths.append(self._root / key)
-            files[key] = self._read(paths[-1], key)
+            files[key] = self.read(paths[-1], key)
             for wanted, there in imports.of(key, files[key], self._has):
                 (queue if there else missing).append(wanted)
         return revision.revise(name, Sources(engine="react", entry=entry, files=files)), [
@@ -133,28 +130,18 @@ class Folder:
         path = self._root / key
         return path.is_file() and self._inside(path)
 
-    def _collect(self, origin: Path, source: str, files: dict[str, str], paths: list[Path]) -> None:
-        for reference in _REFERENCE.finditer(source):
-            path = self._resolve(origin, reference["file"])
-            line = source.count("\n", 0, reference.start()) + 1
-            if path is None:
-                raise TemplateFault(f"there is no file {reference['file']!r}", file=self._key(origin), line=line)
-            key = reference["file"]
-            if key in files:
-                continue
-            if len(files) >= MOST_FILES:
-                raise TemplateFault(f"more than {MOST_FILES} files", file=self._key(origin), line=line)
-            files[key] = self._read(path, key)
-            paths.append(path)
-            self._collect(path, files[key], files, paths)
-
-    def _resolve(self, origin: Path, reference: str) -> Path | None:
-        """A reference is looked for beside the entry's folder first, then from the root of the volume."""
-        for base in (origin.parent, self._root):
+    def find(self, origin: Path, reference: str) -> Path | None:
+        """What a file means by a reference: `./` and `../` from where it is; else beside it, then from the root."""
+        relative = reference.startswith(("./", "../"))
+        for base in (origin.parent,) if relative else (origin.parent, self._root):
             path = base / reference
             if path.is_file() and self._inside(path):
                 return path
         return None
+
+    def leaves(self, origin: Path, reference: str) -> bool:
+        """Whether a reference leads out of the volume, by its dots or by a link."""
+        return not (self._inside(origin.parent / reference) and self._inside(self._root / reference))
 
     def _inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._root)
@@ -162,34 +149,61 @@ class Folder:
     def _key(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.name
 
-    def _read(self, path: Path, key: str) -> str:
+    def read(self, path: Path, key: str) -> str:
         if path.stat().st_size > LARGEST_FILE:
-            raise TemplateFault(f"the file is larger than {LARGEST_FILE // 1024} KiB", file=key)
+            raise TemplateFault(f"the file is larger than {LARGEST_FILE // 1024} KiB", file=key, line=1, column=1)
+        content = path.read_bytes()
         try:
-            return path.read_text("utf-8")
+            text = content.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise TemplateFault(f"the file is not UTF-8 text (octet {error.start})", file=key) from None
+            before = content[: error.start].decode("utf-8")
+            raise _fault(f"the file is not UTF-8 text (octet {error.start})", key, before, len(before)) from None
+        if "\0" in text:
+            raise _fault("the file has a NUL in it, so it is not text", key, text, text.index("\0"))
+        return _NEWLINE.sub("\n", text.removeprefix("\ufeff"))
 
 
-def _split(source: str, file: str) -> tuple[FrontMatter, str, int]:
-    """Front matter, the body, and the line at which the body begins."""
-    found = _FRONT_MATTER.match(source)
-    if found is None:
-        if source.startswith("---"):
-            raise TemplateFault("the front matter is not closed by a line '---'", file=file, line=1, column=1)
-        return FrontMatter(), source, 1
-    return _front_matter(found["yaml"], file), source[found.end() :], source.count("\n", 0, found.end()) + 1
+class _Files:
+    """The files of one template, by the names under which its engine knows them."""
+
+    def __init__(self, folder: Folder, entry: str, front: front_matter.Split) -> None:
+        self._folder, self._entry, self._before = folder, entry, front.lines.get(entry, 1) - 1
+        self.sources = {entry: front.body}
+        self.paths: list[Path] = []
+        self._places: dict[str, Path] = {}
+
+    def follow(self, origin: Path, key: str, source: str) -> None:
+        """Take every file that this one names, and what those name. Raises TemplateFault."""
+        plain = _COMMENT.sub(lambda found: " " * len(found[0]), source)
+        for reference in _REFERENCE.finditer(plain):
+            self._take(origin, key, plain, reference)
+
+    def _take(self, origin: Path, key: str, source: str, reference: re.Match[str]) -> None:
+        written = reference["file"]
+        fault = functools.partial(self._fault, key, source, reference.start("file"))
+        path = self._folder.find(origin, written)
+        if path is None:
+            if "ignore missing" in reference["rest"]:
+                return
+            out = self._folder.leaves(origin, written)
+            raise fault(f"{written!r} lies outside of the source volume" if out else f"there is no file {written!r}")
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(key), written)) if written[0] == "." else written
+        if name in self.sources:
+            if self._places.get(name, path) != path:
+                raise fault(f"{written!r} is another file here than elsewhere in this template: rename one of the two")
+            return
+        if len(self.sources) >= MOST_FILES:
+            raise fault(f"more than {MOST_FILES} files")
+        self._places[name] = path
+        self.paths.append(path)
+        self.sources[name] = text = self._folder.read(path, name)
+        self.follow(path, name, text)
+
+    def _fault(self, key: str, source: str, offset: int, message: str) -> TemplateFault:
+        return _fault(message, key, source, offset, self._before if key == self._entry else 0)
 
 
-def _front_matter(text: str, file: str) -> FrontMatter:
-    import yaml
-
-    try:
-        values = yaml.safe_load(text)
-        return msgspec.convert({} if values is None else values, FrontMatter)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 2, mark.column + 1) if mark else (2, 1)
-        raise TemplateFault(f"front matter: {error.problem}", file=file, line=line, column=column) from None
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise TemplateFault(f"front matter: {error}", file=file, line=2, column=1) from None
+def _fault(message: str, file: str, source: str, offset: int, before: int = 0) -> TemplateFault:
+    """A fault at an offset, with so many lines before the source."""
+    line, column = source.count("\n", 0, offset) + 1 + before, offset - source.rfind("\n", 0, offset)
+    return TemplateFault(message, file=file, line=line, column=column)

@@ -95,4 +95,7 @@ def _author_place(sources: Sources, name: str, line: int, column: int) -> tuple[
     """The place in the author's file. Subject and text that stand in the front matter are placed by `first_line`."""
     key = {SUBJECT: "subject", TEXT: "text"}.get(name, name)
     file = sources.entry if name in (SUBJECT, TEXT) and key in sources.first_line else key
-    return file, line + sources.first_line.get(key, 1) - 1 if line else 0, column
+    if not line:
+        return file, 0, column
+    before = sources.first_column.get(key, 0) if file != key else 0
+    return file, line + sources.first_line.get(key, 1) - 1, column and column + before

@@ -100,7 +100,7 @@ def _follow(piece: Jinja, found: Outline, open_: list[tuple[str, str]], block: s
         reference = _REFERENCE.match(text)
         name = (reference[1] or reference[2]) if reference else ""
         if keyword == "extends":
-            found.parent = name
+            found.parent = name or None
             found.odd = "" if name and sure else "a layout that depends on the data"
         elif keyword == "include" and name:
             found.events.append(Event("include", name, block, sure))

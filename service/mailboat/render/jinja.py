@@ -12,7 +12,7 @@ from jinja2 import Template
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
-from mailboat.render import dress, faults, filters, findings, inline, limits, looks, parts, text
+from mailboat.render import cycles, dress, faults, filters, findings, inline, limits, looks, parts, text
 from mailboat.render.dress import Wardrobe
 from mailboat.render.lru import Lru
 from mailboat.render.sandbox import LimitError, Sandbox
@@ -110,6 +110,7 @@ def _compile(sources: Sources) -> Artifact:
     sandbox = Sandbox(is_html)
     names = [*sources.files, faults.SUBJECT] + ([] if sources.text is None else [faults.TEXT])
     codes = {name: sandbox.compile(faults.source(sources, name), name, name) for name in names}
+    cycles.refuse(sources)
     look = looks.of(sources, {name: source for name, source in sources.files.items() if is_html(name)})
     for name, (source, origin) in look.edited.items():
         sandbox.origins[name] = origin

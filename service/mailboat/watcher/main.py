@@ -79,7 +79,7 @@ class Publisher:
 
     async def _publish(self, name: str) -> None:
         try:
-            loaded = self._folder.load(name)
+            loaded = self._folder.load(name, strict=True)
         except (TemplateFault, OSError) as fault:
             if self._faults.get(name) != str(fault):
                 self._faults[name] = str(fault)

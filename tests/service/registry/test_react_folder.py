@@ -108,7 +108,7 @@ def test_one_name_in_two_engines_is_a_fault_that_names_both(write: Callable[...,
 def test_a_binary_file_is_a_fault(write: Callable[..., Folder], tmp_path: Path) -> None:
     folder = write({"mail.tsx": f"import a from './a';\n{MAIL}"})
     (tmp_path / "a.ts").write_bytes(b"\xff\x00\xfe")
-    with pytest.raises(TemplateFault, match=r"a\.ts: the file is not UTF-8"):
+    with pytest.raises(TemplateFault, match=r"a\.ts:1:1: the file is not UTF-8"):
         folder.load("mail")
 
 
