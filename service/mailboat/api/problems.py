@@ -33,6 +33,7 @@ CODES = {
     "missing_field": (422, "A required field is missing."),
     "unknown_field": (422, "The body has a field that does not exist."),
     "invalid_field": (422, "A field has a value that cannot be used."),
+    "invalid_data": (422, "The data do not fit the template's JSON Schema; field says where."),
     "invalid_address": (422, "A field is not a mail address."),
     "invalid_header": (422, "A header's name or value cannot be used."),
     "invalid_attachment": (422, "An attachment's name, type, id or content cannot be used."),

@@ -27,6 +27,7 @@ from mailboat.domain.message import Content, Envelope
 from mailboat.domain.revision import Revision
 from mailboat.errors import Problem
 from mailboat.providers.mime import header_fault
+from mailboat.registry import schemas
 
 DEEPEST = 64  # levels of nesting in data and metadata
 LONGEST_KEY = 255  # characters of an Idempotency-Key
@@ -169,6 +170,8 @@ def draft(
     _check_tags(request.tags)
     if request.locale is not None and not _LOCALE.fullmatch(request.locale):
         raise _invalid("locale", "locale has to look like 'de' or 'pt-BR'.")
+    if revision is not None and revision.sources.schema is not None:
+        _check_data(revision, request.data)
     return Draft(
         id=identifier.new(),
         client_id=client.id,
@@ -188,6 +191,17 @@ def draft(
         attachments=_json([file.about for file in files]) if files else None,
         traceparent=traceparent,
     )
+
+
+def _check_data(revision: Revision, data: dict[str, Any]) -> None:
+    try:
+        misfit = schemas.misfit(revision, data)
+    except schemas.BrokenSchema as error:
+        detail = f"The schema of template {revision.name!r} cannot be used: {error.misfit.field}: {error}."
+        raise _invalid("template", detail, "template_broken") from None
+    if misfit:
+        field = f"data.{misfit.field}" if misfit.field else "data"
+        raise _invalid(field, f"{field}: {misfit.reason}.", "invalid_data")
 
 
 def _json(value: Any) -> str:
