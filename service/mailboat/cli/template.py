@@ -15,11 +15,13 @@ from mailboat.cli.options import mapping
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
 from mailboat.errors import MailboatError, TemplateFault
+from mailboat.registry import frame, schemas
 from mailboat.registry.folder import Folder
 from mailboat.render.base import Job, Outcome
-from mailboat.render.pool import Pool
+from mailboat.render.pools import Pools
 
 SUFFIXES = (".html.j2", ".tsx", ".jsx")
+OWN_EXAMPLE = b""  # asks a React template for its own PreviewProps
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def list_templates(source: Path | None) -> None:
 def render(name_or_path: str, source: Path | None, data: dict[str, Any] | None, locale: str | None, form: str) -> int:
     """Render a template, by its name in the folder or by the path of its file, and print it.
 
-    A fault is printed as file:line:column: message, and the exit code is 1.
+    A fault is printed as file:line:column: message with the lines around it, and the exit code is 1.
     """
     root, name = _locate(name_or_path, source)
     outcome = asyncio.run(_render(root, [name], data, locale))[name]
@@ -92,21 +94,29 @@ async def _render(root: Path, names: list[str], data: dict[str, Any] | None, loc
             jobs[name] = _job(folder, name, data, locale)
         except TemplateFault as fault:
             outcomes[name] = fault
-    pool = Pool(1)
+    pools = Pools(1)
     try:
-        rendered = await pool.render(list(jobs.values()))
+        rendered = await pools.render(list(jobs.values()))
     finally:
-        await pool.close()
+        await pools.close()
     return outcomes | dict(zip(jobs, rendered, strict=True))
 
 
 def _job(folder: Folder, name: str, data: dict[str, Any] | None, locale: str | None) -> Job:
-    loaded = folder.load(name)
+    loaded = folder.load(name, strict=data is None)
     if loaded is None:
         known = ", ".join(folder.names()) or "none"
         raise TemplateFault(f"there is no template {name!r} in {folder.root}; there are: {known}")
     revision: Revision = loaded[0]
-    return Job(revision, json.dumps(revision.sources.example if data is None else data).encode(), locale)
+    if data is not None and (misfit := schemas.misfit(revision, data)):
+        raise TemplateFault(f"the data do not fit the schema: {misfit.field or 'they'}: {misfit.reason}")
+    return Job(revision, _encoded(revision, data), locale, thorough=True)
+
+
+def _encoded(revision: Revision, data: dict[str, Any] | None) -> bytes:
+    if data is None and revision.sources.engine == "react":
+        return OWN_EXAMPLE
+    return json.dumps(revision.sources.example if data is None else data).encode()
 
 
 def _printed(rendered: Rendered, form: str) -> str:
@@ -123,10 +133,11 @@ def _printed(rendered: Rendered, form: str) -> str:
 
 
 def _fault(root: Path, fault: object) -> str:
-    """The fault with the file as seen from here."""
+    """The fault with the file as seen from here, and below it the lines around its place."""
     if isinstance(fault, TemplateFault) and fault.file and (root / fault.file).exists():
         shown = os.path.relpath(root / fault.file)
-        return str(TemplateFault(fault.message, file=shown, line=fault.line, column=fault.column))
+        line = str(TemplateFault(fault.message, file=shown, line=fault.line, column=fault.column))
+        return f"{line}\n{frame.of_file(root / fault.file, fault.line, fault.column)}".rstrip()
     return str(fault)
 
 

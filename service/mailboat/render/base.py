@@ -13,11 +13,15 @@ from mailboat.errors import RenderUnavailable, TemplateFault
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One mail to render. `data` is a JSON object, as stored."""
+    """One mail to render. `data` is a JSON object, as stored.
+
+    `thorough`: with the warnings that take time to find too, for people who look at a template.
+    """
 
     revision: Revision
     data: bytes
     locale: str | None = None
+    thorough: bool = False
 
 
 Outcome = Rendered | TemplateFault | RenderUnavailable

@@ -6,7 +6,7 @@ import os
 import socket
 
 from mailboat.errors import TemplateFault
-from mailboat.render import confine, limits, wire
+from mailboat.render import confine, findings, limits, wire
 from mailboat.render.engines import ENGINES, Engine
 
 
@@ -35,7 +35,8 @@ class Child:
     def _take(self, step: wire.Step) -> bytearray:
         engine = self.engine(step.engine)
         if isinstance(step, wire.Render):
-            return wire.pack(wire.Done(engine.render(step.digest, step.data, step.locale)))
+            rendered = engine.render(step.digest, step.data, step.locale)
+            return wire.pack(wire.Done(findings.thorough(rendered) if step.thorough else rendered))
         made = None
         if step.artifact is None:
             assert step.sources is not None

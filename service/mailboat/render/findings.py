@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import re
 
+from mailboat.domain.message import Rendered
+
 GMAIL_CLIPS = 102 * 1024
 """Bytes of HTML above which Gmail hides the rest behind a link."""
 
+PREVIEW_WITHIN = 4000
+"""Characters from the beginning of <body> in which preview text is looked for."""
+MOST_LISTED = 5
+
+# What mail programs that many people use (Outlook on Windows above all, Gmail) leave out, by https://www.caniemail.com.
+_UNSUPPORTED = (
+    (re.compile(r"(?<![\w-])display\s*:\s*(?:inline-)?(?:flex|grid)\b"), "`display: flex` and `grid`"),
+    (re.compile(r"(?<![\w-])position\s*:\s*(?:absolute|fixed|sticky|relative)\b"), "`position`"),
+    (re.compile(r"(?<![\w-])(?:grid(?:-[\w-]+)?|place-[\w-]+)\s*:"), "CSS grid"),
+    (re.compile(r"(?<![\w-])(?:animation|transition)(?:-[\w-]+)?\s*:"), "animations and transitions"),
+    (
+        re.compile(r"(?<![\w-])(?:transform|filter|clip-path|mask|object-fit|object-position)\s*:"),
+        "`transform`, `filter`",
+    ),
+    (re.compile(r"\b(?:var|calc|min|max|clamp|env)\("), "`var()` and `calc()`"),
+    (re.compile(r"\b(?:oklch|oklab|lch|lab|color-mix|color)\("), "colours as `oklch()`"),
+    (re.compile(r"(?<![\w-])(?:margin|padding|border|inset)-(?:inline|block)(?:-[\w-]+)?\s*:"), "logical properties"),
+    (re.compile(r"@(?:import|supports|layer|container|property)\b"), "`@import`, `@supports` and `@layer`"),
+    (re.compile(r"(?<![\w-])[\d.]+(?:vw|vh|vmin|vmax|dvh|svh)\b"), "viewport units"),
+)
+_STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_SHEET = re.compile(r"<style\b[^>]*>([^<]*)", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(script|form|video|audio|iframe|object|embed|svg|link)\b", re.IGNORECASE)
+_TAG = re.compile(r"([^<>]*)>([^<]*)")
+_HIDDEN = re.compile(r"display\s*:\s*none|\bhidden\b|data-skip-in-text", re.IGNORECASE)
 _IMAGE = re.compile(r"<img\b", re.IGNORECASE)
 _ALT = re.compile(r"\salt\b", re.IGNORECASE)
 
@@ -34,3 +61,36 @@ def images_without_alt(html: str) -> int:
             break
         bare += _ALT.search(html, image.end(), end) is None
     return bare
+
+
+def thorough(rendered: Rendered) -> Rendered:
+    """The mail with the warnings that take time to find: for a person who looks at it, not for each mail."""
+    html = rendered.html or ""
+    css = "\n".join([*_SHEET.findall(html), *(found[1] or found[2] for found in _STYLE.finditer(html))]).lower()
+    found = [*rendered.warnings]
+    if html and not has_preview(html):
+        found.append("The mail has no preview text: many programs show its first words beside the subject.")
+    found += [f"Some mail programs do not know {what}." for rule, what in _UNSUPPORTED if rule.search(css)][
+        :MOST_LISTED
+    ]
+    elements = sorted({name.lower() for name in _ELEMENT.findall(_without_comments(html))})
+    if elements:
+        found.append(f"Mail programs leave out {', '.join(f'<{name}>' for name in elements)}.")
+    return Rendered(rendered.subject, rendered.html, rendered.text, tuple(dict.fromkeys(found)))
+
+
+def has_preview(html: str) -> bool:
+    """Whether the first words of <body> are hidden: that is how preview text is written."""
+    html = _without_comments(html)
+    _, tag, body = html.partition("<body")
+    for found in _TAG.finditer(body if tag else html, 0, PREVIEW_WITHIN):
+        if _HIDDEN.search(found[1]):
+            return True
+        if found[2].strip():
+            return False
+    return False
+
+
+def _without_comments(html: str) -> str:
+    first, *rest = html.split("<!--")
+    return first + "".join(part.partition("-->")[2] for part in rest)

@@ -127,7 +127,8 @@ class Pool:
                 process.known.add(revision.digest)
                 concerned = [other for other in frame if other.job.revision.digest == revision.digest]
                 work.append(Work(self._define(task), concerned))
-            step = wire.Render(revision.digest, revision.sources.engine, task.job.data, task.job.locale)
+            job = task.job
+            step = wire.Render(revision.digest, revision.sources.engine, job.data, job.locale, job.thorough)
             work.append(Work(step, [task]))
         return work
 

@@ -30,6 +30,7 @@ class Render(msgspec.Struct, frozen=True, array_like=True, tag="render"):
     engine: str
     data: bytes
     locale: str | None
+    thorough: bool = False
 
 
 class Defined(msgspec.Struct, frozen=True, array_like=True, tag="defined"):

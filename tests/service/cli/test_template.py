@@ -48,7 +48,7 @@ def test_a_template_is_rendered_by_name_with_given_data(run, hello):
         "html": "<p>Hello Bob</p>",
         "text": "Hello Bob",
         "size": 16,
-        "warnings": [],
+        "warnings": ["The mail has no preview text: many programs show its first words beside the subject."],
     }
 
 
@@ -58,12 +58,14 @@ def test_data_comes_from_a_file_or_from_stdin(run, hello, tmp_path):
     assert run("render", hello, "--data", "-", stdin='{"name": "Eve"}', ).stdout == "<p>Hello Eve</p>\n"  # fmt: skip
 
 
-def test_a_fault_is_one_line_with_the_authors_line_and_column(run, hello):
+def test_a_fault_is_one_line_with_the_authors_line_and_column_and_the_lines_around_it(run, hello):
     hello.write_text(hello.read_text() + "{{ missing }}\n")
     failed = run("render", hello)
     assert failed.returncode == 1
     assert failed.stdout == ""
-    assert failed.stderr == "mails/hello.html.j2:6:4: 'missing' is undefined\n"
+    place, *shown = failed.stderr.splitlines()
+    assert place == "mails/hello.html.j2:6:4: 'missing' is undefined"
+    assert shown[-2:] == ["> 6 | {{ missing }}", "    |    ^"]
 
 
 def test_check_names_every_fault_and_goes_on(run, hello):
