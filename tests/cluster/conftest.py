@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster import binaries
+from tests.cluster.binaries import CACHE, CONTROL_PLANE, Program
+from tests.cluster.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailboat-cluster"
 NAME = "docker.io/library/mailboat:test"
 
 
@@ -41,3 +44,48 @@ def image(buildah: list[str], pytestconfig: pytest.Config) -> str:
             subprocess.run([*buildah, "bud", *flags, ROOT], check=True)
         subprocess.run([*buildah, "rmi", "--prune"], check=True, stdout=subprocess.DEVNULL)
     return NAME
+
+
+@pytest.fixture(scope="session")
+def build(need: Callable[[object, str], None], pytestconfig: pytest.Config) -> Callable[[list[Program]], Path]:
+    """build(programs): the folder with their binaries. The first time it shows how far it is."""
+
+    def build(programs: list[Program]) -> Path:
+        wrong = binaries.wants_go(programs)
+        need(wrong is None, str(wrong))
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            return binaries.build(programs)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def cluster(build: Callable[[list[Program]], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The session's cluster, with our kinds. Tests take a namespace of their own, and do not stop its parts."""
+    plane = ControlPlane(build(CONTROL_PLANE), tmp_path_factory.mktemp("cluster"))
+    try:
+        plane.start()
+        plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        plane.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mailboat")
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def own_cluster(build: Callable[[list[Program]], Path], tmp_path: Path) -> Iterator[ControlPlane]:
+    """A cluster that the test may break."""
+    plane = ControlPlane(build(CONTROL_PLANE), tmp_path)
+    try:
+        plane.start()
+        plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        plane.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mailboat")
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def namespace(cluster: ControlPlane) -> str:
+    """A namespace for this test alone."""
+    return cluster.namespace()
