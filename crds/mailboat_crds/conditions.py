@@ -49,6 +49,8 @@ REASONS = {
     "Reconciled": "All of the spec is in force.",
     "SpecInvalid": "The spec says something that only Mailboat can tell is wrong; the message names the field.",
     "DatabaseAway": "PostgreSQL did not answer; it is tried again.",
+    "OperatorMisconfigured": "A setting of the operator is missing or wrong; the message names it.",
+    "SecretTaken": "The Secret of spec.credentials is there and was not made for this client; it is left as it is.",
     "KeyIssued": "The Secret has a key that works.",
     "KeyRotated": "The Secret has a new key; the one before ends after the overlap.",
     "KeyLost": "The Secret is gone or has been changed, and a new key could not be put there yet.",
@@ -76,12 +78,12 @@ REASONS = {
 }
 """Every reason, and what it means."""
 
-_ANY = ("Reconciled", "DatabaseAway")
+_ANY = ("Reconciled", "SpecInvalid", "DatabaseAway", "OperatorMisconfigured")
 REASONS_OF = {
     "EmailClient": (
         *_ANY,
-        "SpecInvalid",
         "SecretNotFound",
+        "SecretTaken",
         "KeyIssued",
         "KeyRotated",
         "KeyLost",

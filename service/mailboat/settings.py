@@ -38,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard: Literal["open", "closed"] = "closed"
     """open: /ui answers without a login, and only requests whose Host is a loopback name (localhost, *.localhost,
     127.0.0.1, [::1]); `mailboat up` opens it. closed: /ui answers 404."""
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """Port of /metrics, /livez and /readyz on MAILBOAT_HOST, for every role and without a token: keep it inside.
+    0: none; the API then shows /metrics on its own port, see docs/metrics.md. Not for `mailboat up`."""
     log_level: str = "info"
     """debug, info, warning or error."""
     templates: str = "templates"
@@ -103,9 +106,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_recipients: Count = 50
     """Most recipients of one message: to, cc and bcc together."""
 
+    watch_namespaces: str = ""
+    """Namespaces that the operator serves, comma-separated. Empty: all of them."""
+    lease: str = "default/mailboat-operator"
+    """NAMESPACE/NAME of the Lease that decides which of several operators works."""
+    sweep_seconds: Seconds = 600.0
+    """How often the operator looks at every resource, whatever it may have missed."""
+
     @property
     def url(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def namespaces(self) -> list[str]:
+        return [name for name in map(str.strip, self.watch_namespaces.split(",")) if name]
 
     @property
     def default_route(self) -> list[str]:

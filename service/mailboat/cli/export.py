@@ -49,7 +49,7 @@ async def manifests(records: Records, namespace: str | None, reveal: bool) -> As
 def _bare(stored: Stored) -> dict[str, Any]:
     """Without what belongs to this installation alone."""
     manifest = stored.manifest()
-    own = ("generation", "creationTimestamp")
+    own = ("generation", "creationTimestamp", "uid")
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in own}
     return {name: manifest[name] for name in ("apiVersion", "kind")} | {"metadata": metadata, "spec": manifest["spec"]}
 

@@ -1,4 +1,4 @@
-"""The parts that run alone: `mailboat api`, `worker`, `watcher`, `migrate`. Imports nothing heavy."""
+"""The parts that run alone: `mailboat api`, `worker`, `watcher`, `operator`, `migrate`. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ROLES = {
     "api": Role("Serve the REST API and the dashboard.", "mailboat.api.main", flags=("host", "port")),
     "worker": Role("Deliver mail.", "mailboat.worker.main", flags=("worker_name",)),
     "watcher": Role("Publish templates as they are saved.", "mailboat.watcher.main", flags=("templates",)),
+    "operator": Role("Turn Kubernetes resources into records.", "mailboat_operator.main", flags=("host", "port")),
     "migrate": Role("Bring the database up to date, then end.", "mailboat.cli.roles", "migrate"),
 }
 

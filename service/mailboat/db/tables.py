@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -329,6 +330,14 @@ class ClientSecret(SQLModel, table=True):
     previous_key: str | None = Field(default=None, sa_column=_text(nullable=True))
     rotated_at: datetime | None = Field(default=None, sa_column=_moment())
     rotate_request: str = Field(default="", sa_column=_text(default=""))
+
+
+class OperatorFence(SQLModel, table=True):
+    """One row: the epoch of the operator that leads. Sessions of one before it cannot write (migration 0004)."""
+
+    __tablename__ = "operator_fence"
+    id: bool = Field(default=True, sa_column=Column(Boolean, primary_key=True, server_default=text("true")))
+    epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
 
 
 class Worker(SQLModel, table=True):

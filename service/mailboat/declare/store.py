@@ -84,8 +84,10 @@ async def save(
     status: Status,
     sealed: bytes | None = None,
 ) -> None:
-    metadata = {"labels": resource.metadata.labels, "annotations": own_annotations(resource)}
+    metadata: dict[str, Any] = {"labels": resource.metadata.labels, "annotations": own_annotations(resource)}
     metadata = {name: entries for name, entries in metadata.items() if entries}
+    if resource.metadata.uid:  # an API server's: the operator removes what that no longer has
+        metadata["uid"] = resource.metadata.uid
     place = (kind_of(resource), resource.metadata.namespace, resource.metadata.name)
     await connection.execute(
         _SAVE, *place, generation, digest, _json(metadata), _json(manifest(resource)["spec"]), _json(status), sealed

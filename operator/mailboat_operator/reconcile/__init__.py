@@ -1,0 +1,1 @@
+"""What is to be done, decided without asking anybody: no kopf, no API server, no database in here."""

@@ -1,0 +1,221 @@
+"""Brings records, Secrets and statuses in line with one object at a time: what handlers, watches and the sweep call.
+
+Level-triggered: a call names an object, and its newest state is read. Failures are tried again from here, with growing
+pauses, and a change of the object does not wait for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from mailboat.db import engine
+from mailboat.declare.inputs import Inputs, config_maps_of, secrets_of
+from mailboat.declare.outcome import Outcome, changed
+from mailboat.errors import ConfigurationError
+from mailboat_crds.check import Invalid
+from mailboat_crds.conditions import READY
+from mailboat_crds.models import KINDS, Condition, EmailClient, Resource
+from mailboat_operator import status
+from mailboat_operator.kube import Kube, KubeError
+from mailboat_operator.reconcile import objects
+from mailboat_operator.reconcile.objects import Key, Object
+from mailboat_operator.reconcile.references import References, references_of
+from mailboat_operator.records import FENCED, Records
+
+log = structlog.get_logger()
+AT_ONCE = 8
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+TRIED_AGAIN = "It is tried again."
+
+
+def taken(name: str) -> str:
+    return (
+        f"Secret {name!r} is there and was not made for this client: choose another spec.credentials.secretName, or "
+        "delete the Secret."
+    )
+
+
+class Reconciler:
+    """One term of leadership. `step_down` is called when another operator leads."""
+
+    def __init__(self, kube: Kube, records: Records, step_down: Callable[[], None]) -> None:
+        self._kube, self._records, self._step_down = kube, records, step_down
+        self.references = References()
+        self.counts: Counter[tuple[str, str]] = Counter()  # by kind and outcome
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._later: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: Counter[Key] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def reconcile(self, key: Key) -> None:
+        """Never raises: what went wrong is in the object's conditions, and is tried again."""
+        self._cancel(key)
+        async with self._locks[key], self._slots:
+            wait = await self._guarded(key)
+        if wait is not None:
+            self.soon(key, wait)
+
+    def soon(self, key: Key, seconds: float = 0.0) -> None:
+        """Reconcile without waiting for it, after so many seconds unless something asks for it before."""
+        self._cancel(key)
+        self._later[key] = asyncio.get_running_loop().call_later(seconds, self._spawn, key)
+
+    async def delete(self, key: Key, policy: str) -> None:
+        """Take an object's records back. Raises KubeError's kin or what `engine.AWAY` names, to be tried again."""
+        self._cancel(key)
+        async with self._locks[key]:
+            declarer = await self._records.declarer()
+            await self._fenced(declarer.delete(*key, policy))
+        self.references.forget(key)
+        self._failures.pop(key, None)
+        self._locks.pop(key, None)
+        self.counts[key.kind, "deleted"] += 1
+        log.info("deleted", resource=str(key), policy=policy)
+
+    async def close(self) -> None:
+        for handle in self._later.values():
+            handle.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- one object
+
+    async def _guarded(self, key: Key) -> float | None:
+        """Seconds until it is to be looked at again, if it is."""
+        try:
+            again, wait = await self._step(key)
+        except KubeError as error:
+            log.warning("the API server is away", resource=str(key), error=str(error))
+            again, wait = True, None
+        except Exception:
+            log.exception("a fault of the operator", resource=str(key))
+            again, wait = True, None
+        self.counts[key.kind, "again" if again else "done"] += 1
+        if not again:
+            self._failures.pop(key, None)
+            return wait
+        self._failures[key] += 1
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures[key], 10))
+        return longest * random.uniform(0.5, 1.0)
+
+    async def _step(self, key: Key) -> tuple[bool, float | None]:
+        """Whether to try again soon, and else when a date comes that is known today."""
+        body = await self._kube.get(objects.path_of(*key))
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return False, None
+        before = objects.conditions_of(body)
+        generation = body["metadata"]["generation"]
+        try:
+            resource = objects.resource_of(body)
+            outcome = await self._declare(key, resource, body)
+        except Invalid as error:
+            found = status.refused(key.kind, before, generation, "SpecInvalid", str(error))
+            return await self._say(body, before, found), None
+        except ConfigurationError as error:
+            found = status.refused(key.kind, before, generation, "OperatorMisconfigured", str(error))
+            await self._say(body, before, found)
+            return True, None
+        except (*engine.AWAY, asyncpg.PostgresError) as error:
+            text = f"PostgreSQL did not answer ({type(error).__name__}). {TRIED_AGAIN}"
+            await self._say(body, before, status.waiting(key.kind, before, generation, "DatabaseAway", text))
+            return True, None
+        if outcome is None:
+            return False, None
+        await self._write(body, status.as_json(outcome.status))
+        await self._tell(body, changed(before, outcome.status.conditions))
+        return outcome.again, status.due(resource, outcome.status, datetime.now(UTC))
+
+    async def _declare(self, key: Key, resource: Resource, body: Object) -> Outcome | None:
+        """None: the client's Secret is somebody else's, and its status says so."""
+        self.references.put(key, references_of(resource))
+        inputs = await self._inputs(resource)
+        if not isinstance(resource, EmailClient):
+            return await self._apply(resource, inputs, None)
+        name = resource.spec.credentials.secret_name
+        place = objects.core("secrets", key.namespace, name)
+        secret = await self._kube.get(place)
+        if secret is not None and not objects.is_of(secret, resource):
+            before, generation = objects.conditions_of(body), body["metadata"]["generation"]
+            await self._say(body, before, status.refused(key.kind, before, generation, "SecretTaken", taken(name)))
+            return None
+        outcome = await self._apply(resource, inputs, None if secret is None else objects.texts(secret))
+        if outcome.secret is not None:
+            await self._kube.apply(place, objects.secret_of(resource, outcome.secret))
+        return outcome
+
+    async def _apply(self, resource: Resource, inputs: Inputs, held: Mapping[str, str] | None) -> Outcome:
+        declarer = await self._records.declarer()
+        outcome: Outcome = await self._fenced(declarer.apply(resource, inputs, held))
+        return outcome
+
+    async def _inputs(self, resource: Resource) -> Inputs:
+        """The Secrets and ConfigMaps that it refers to, as far as they are there."""
+        namespace = resource.metadata.namespace
+        secrets, maps = {}, {}
+        for name in secrets_of(resource):
+            if (found := await self._kube.get(objects.core("secrets", namespace, name))) is not None:
+                secrets[name] = objects.texts(found)
+        for name in config_maps_of(resource):
+            if (found := await self._kube.get(objects.core("configmaps", namespace, name))) is not None:
+                maps[name] = found.get("data") or {}
+        return Inputs(secrets, maps)
+
+    async def _fenced(self, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await work
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == FENCED:
+                log.warning("another operator leads")
+                self._step_down()
+            raise
+
+    # --- what is said about it
+
+    async def _say(self, body: Object, before: tuple[Condition, ...], after: tuple[Condition, ...]) -> bool:
+        """Conditions and events alone; always False."""
+        current = body.get("status") or {}
+        wanted = {**current, **status.as_json(KINDS[body["kind"]].status(conditions=after))}
+        wanted["observedGeneration"] = body["metadata"]["generation"]
+        await self._write(body, wanted)
+        await self._tell(body, changed(before, after))
+        return False
+
+    async def _write(self, body: Object, wanted: Object) -> None:
+        patch = status.merge_patch(body.get("status") or {}, wanted)
+        if patch:
+            key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+            await self._kube.patch(f"{objects.path_of(*key)}/status", {"status": patch})
+
+    async def _tell(self, body: Object, found: tuple[Condition, ...]) -> None:
+        """Events about what changed. One that cannot be had is not worth trying again."""
+        namespace = body["metadata"]["namespace"]
+        for condition in objects.events_of(found):
+            event = objects.event_of(body, condition, socket.gethostname(), datetime.now(UTC))
+            try:
+                await self._kube.create(objects.core("events", namespace), event)
+            except KubeError as error:
+                log.warning("an event was not taken", error=str(error))
+        ready = next((one for one in found if one.type == READY), None)
+        if ready is not None:
+            name = f"{body['kind']} {namespace}/{body['metadata']['name']}"
+            log.info("condition", resource=name, ready=ready.status, reason=ready.reason, message=ready.message)
+
+    def _cancel(self, key: Key) -> None:
+        if (handle := self._later.pop(key, None)) is not None:
+            handle.cancel()
+
+    def _spawn(self, key: Key) -> None:
+        task = asyncio.get_running_loop().create_task(self.reconcile(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,73 @@
+"""Postgres for one term of leadership: a pool whose sessions carry the term's epoch, and the declarer over it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from mailboat.db import engine
+from mailboat.declare import store
+from mailboat.declare.declarer import Declarer
+from mailboat.declare.seal import Sealer
+from mailboat.declare.store import Stored
+from mailboat.render.pools import Pools
+from mailboat.settings import Settings
+from mailboat_crds.models import KINDS
+from mailboat_operator.reconcile.objects import MANAGER
+
+POOL_SIZE = 8
+STUCK_MILLISECONDS = "5000"  # a frozen leader's transaction must not keep the next leader from its epoch
+FENCED = "MB001"  # SQLSTATE of migration 0004
+_TAKE = "update operator_fence set epoch = epoch + 1 returning epoch"
+
+
+class Records:
+    """Opened at the first use, so that an operator whose Postgres is away can say so. `close` it in the same loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sealer = Sealer(settings.sealing_key)
+        self._opening = asyncio.Lock()
+        self._pool: asyncpg.Pool | None = None
+        self._renderer: Pools | None = None
+        self._declarer: Declarer | None = None
+
+    async def declarer(self) -> Declarer:
+        """Raises what `engine.AWAY` names."""
+        async with self._opening:
+            if self._declarer is None:
+                self._pool = await self._fenced_pool()
+                self._renderer = Pools(self._settings.render_processes or 1)
+                self._declarer = Declarer(
+                    self._pool, self._renderer, self._sealer, url=self._settings.url, actor=MANAGER
+                )
+        return self._declarer
+
+    async def declared(self) -> list[Stored]:
+        """Everything that was declared through an API server. Raises what `engine.AWAY` names."""
+        await self.declarer()
+        assert self._pool is not None
+        found = [row for kind in KINDS for row in await store.find(self._pool, kind, None)]
+        return [row for row in found if row.metadata.get("uid")]
+
+    async def close(self) -> None:
+        if self._renderer is not None:
+            await self._renderer.close()
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _fenced_pool(self) -> asyncpg.Pool:
+        """From the moment that the epoch is ours, sessions of earlier terms cannot write."""
+        connection = await engine.connect(self._settings.database_url, name=MANAGER)
+        try:
+            epoch = await connection.fetchval(_TAKE)
+        finally:
+            await connection.close(timeout=2)
+        return await engine.pool(
+            self._settings.database_url,
+            name=MANAGER,
+            size=POOL_SIZE,
+            idle_in_transaction_session_timeout=STUCK_MILLISECONDS,
+            **{"mailboat.epoch": str(epoch)},
+        )

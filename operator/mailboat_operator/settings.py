@@ -1,0 +1,62 @@
+"""How kopf is set up. What each line is for: pitfalls of kopf that were met by others."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import kopf
+
+from mailboat_crds import GROUP
+from mailboat_operator.kube import expiration, login
+from mailboat_operator.reconcile.objects import OWN
+
+FINALIZER = f"{GROUP}/finalizer"
+
+
+class Digests(kopf.AnnotationsDiffBaseStorage):
+    """Keeps digests of what was handled last: a source of 200,000 characters would outgrow an object's annotations."""
+
+    def build(self, *, body: Any, extra_fields: Iterable[Any] | None = None) -> Any:
+        annotations = body["metadata"].get("annotations") or {}
+        ours = {name: text for name, text in annotations.items() if name.startswith(f"{GROUP}/")}
+        return {"spec": _digest(body.get("spec")), "asked": _digest(ours)}
+
+
+def _digest(value: Any) -> str:
+    plain = json.dumps(value, sort_keys=True, default=dict)
+    return hashlib.sha256(plain.encode()).hexdigest()[:32]
+
+
+def configured() -> kopf.OperatorSettings:
+    """Only one replica leads (no peering), the kinds are known (no scanning), Secrets are never kopf's."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.process.ultimate_exiting_timeout = None
+    settings.execution.default_backoff = 5
+    settings.queueing.exit_timeout = 10
+    settings.queueing.error_delays = (1, 2, 5, 10, 30, 60)
+    settings.watching.server_timeout = 240
+    settings.watching.client_timeout = 300
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 200
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.enforce_retry_after = True
+    settings.persistence.finalizer = FINALIZER
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=OWN, v1=False)
+    settings.persistence.diffbase_storage = Digests(prefix=OWN, key="last-handled", v1=False)
+    return settings
+
+
+def sign_in(registry: kopf.OperatorRegistry) -> None:
+    """Tokens are read again while the old one still holds, not when the first request is refused."""
+
+    @kopf.on.login(registry=registry)
+    def again(**_: Any) -> kopf.ConnectionInfo:
+        return dataclasses.replace(login(), expiration=expiration())

@@ -1,0 +1,96 @@
+"""What is noticed without an event from our own kinds: drift and orphans, changed ConfigMaps and Secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from mailboat.db import engine
+from mailboat_crds.models import KINDS
+from mailboat_operator.kube import Kube, KubeError
+from mailboat_operator.reconcile.objects import Key, core, path_of
+from mailboat_operator.reconcile.references import Reference
+from mailboat_operator.reconciler import Reconciler
+from mailboat_operator.records import Records
+
+log = structlog.get_logger()
+SECRETS_SECONDS = 5.0  # between two looks at the Secrets that are referred to
+SECRETS_A_SECOND = 20.0  # the most that are looked at
+AWAY = (KubeError, *engine.AWAY, asyncpg.PostgresError)
+
+
+class Sweep:
+    """Whatever an operator could have missed. `namespaces`: those that are served; none is all of them."""
+
+    def __init__(
+        self, kube: Kube, records: Records, reconciler: Reconciler, namespaces: Sequence[str], seconds: float
+    ) -> None:
+        self._kube, self._records, self._reconciler = kube, records, reconciler
+        self.namespaces: Sequence[str | None] = namespaces or [None]
+        self._seconds = seconds
+        self._versions: dict[Reference, str] = {}
+
+    async def run(self) -> None:
+        """For ever. kopf has reconciled everything at the start, so the first sweep looks for orphans alone."""
+        first = True
+        while True:
+            await asyncio.sleep(self._seconds * random.uniform(0.8, 1.0) if not first else 1.0)
+            try:
+                await self.sweep(orphans_only=first)
+                first = False
+            except AWAY as error:
+                log.warning("a sweep broke off", error=type(error).__name__)
+                await asyncio.sleep(2.0)
+
+    async def sweep(self, *, orphans_only: bool = False) -> None:
+        """Reconcile every object, then remove the records of those that are gone."""
+        there: dict[Key, str] = {}
+        for kind in KINDS:
+            for namespace in self.namespaces:
+                async for metadata in self._kube.names(path_of(kind, namespace)):
+                    there[Key(kind, metadata["namespace"], metadata["name"])] = metadata["uid"]
+        for key in there if not orphans_only else ():
+            await self._reconciler.reconcile(key)
+        for row in await self._records.declared():
+            key = Key(row.kind, row.namespace, row.name)
+            served = self.namespaces == [None] or key.namespace in self.namespaces
+            if served and key not in there and await self._kube.get(path_of(*key), metadata=True) is None:
+                await self._reconciler.delete(key, row.spec.get("deletionPolicy", "Retain"))
+
+    async def follow_config_maps(self, namespace: str | None) -> None:
+        """Reconcile what refers to a ConfigMap when it changes. Only metadata is sent, and nothing of it is kept."""
+        async for metadata in self._kube.changes(core("configmaps", namespace)):
+            if metadata is None:
+                changed = self._reconciler.references.all("configmaps")
+            else:
+                changed = [Reference("configmaps", metadata["namespace"], metadata["name"])]
+            self._touch(changed)
+
+    async def look_at_secrets(self) -> None:
+        """The same for Secrets, one by one and by name: whoever may list or watch Secrets may read them all."""
+        while True:
+            await asyncio.sleep(SECRETS_SECONDS)
+            known = self._reconciler.references.all("secrets")
+            self._versions = {one: version for one, version in self._versions.items() if one in set(known)}
+            for reference in known:
+                try:
+                    await self._look_at(reference)
+                except KubeError as error:
+                    log.warning("a Secret could not be looked at", error=str(error))
+                await asyncio.sleep(1 / SECRETS_A_SECOND)
+
+    async def _look_at(self, reference: Reference) -> None:
+        found = await self._kube.get(core(*reference), metadata=True)
+        version = found["metadata"]["resourceVersion"] if found else ""
+        if self._versions.setdefault(reference, version) != version:
+            self._versions[reference] = version
+            self._touch([reference])
+
+    def _touch(self, changed: Sequence[Reference]) -> None:
+        for reference in changed:
+            for key in self._reconciler.references.to(reference):
+                self._reconciler.soon(key)
