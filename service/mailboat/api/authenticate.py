@@ -26,6 +26,8 @@ REMEMBERED = 10_000
 SECONDS = 60.0
 SECONDS_WRONG = 5.0
 MOST_WAITING = 50  # verifications in line; more are turned away, so that wrong keys cannot hold up the rest
+PATIENCE_SECONDS = 1.5  # for a verification
+AHEAD_SECONDS = 15.0  # before a pair is forgotten it is verified again, so that a slow Postgres is not noticed
 LONGEST = 256  # characters of a key or a secret
 
 _LOOKUP = """
@@ -77,6 +79,8 @@ class Authenticator:
         known = self._verified.get(key)
         if known and known.until > time.monotonic() and hmac.compare_digest(known.digest, digest):
             found = known.client
+            if found and known.until - time.monotonic() < AHEAD_SECONDS:
+                self._start(key, secret, digest)
         else:
             found = await self._single_flight(key, secret, digest)
         if found is None:
@@ -86,19 +90,29 @@ class Authenticator:
         return found
 
     async def _single_flight(self, key: str, secret: str, digest: bytes) -> Client | None:
-        check = self._checks.get((key, digest))
+        check = self._start(key, secret, digest)
         if check is None:
-            if len(self._checks) >= MOST_WAITING:
-                raise Problem(503, "unavailable", "Too many keys are being verified.", headers={"Retry-After": "1"})
-            check = asyncio.create_task(self._check(key, secret, digest))
-            self._checks[key, digest] = check
-            check.add_done_callback(lambda _: self._checks.pop((key, digest), None))
+            raise Problem(503, "unavailable", "Too many keys are being verified.", headers={"Retry-After": "1"})
         try:
-            return await asyncio.shield(check)
+            # The check goes on when this request has given up, and the next one finds its result.
+            return await asyncio.wait_for(asyncio.shield(check), PATIENCE_SECONDS)
         except engine.AWAY:
             raise Problem(
                 503, "unavailable", "The database is away; try again.", headers={"Retry-After": "1"}
             ) from None
+
+    def _start(self, key: str, secret: str, digest: bytes) -> asyncio.Task[Client | None] | None:
+        """The check of this pair, one at a time; None when too many are under way."""
+        check = self._checks.get((key, digest))
+        if check is None and len(self._checks) < MOST_WAITING:
+            check = self._checks[key, digest] = asyncio.create_task(self._check(key, secret, digest))
+            check.add_done_callback(lambda done: self._ended(key, digest, done))
+        return check
+
+    def _ended(self, key: str, digest: bytes, check: asyncio.Task[Client | None]) -> None:
+        self._checks.pop((key, digest), None)
+        if not check.cancelled():
+            check.exception()  # seen, should nobody wait for it any more
 
     async def _check(self, key: str, secret: str, digest: bytes) -> Client | None:
         epoch = self._epoch

@@ -46,7 +46,7 @@ class Context:
         self.redis: Redis | None = None
         self.doorbell, self._buckets = Doorbell(), Buckets()
         prompt = engine.Prompt(pool, PROMPT_SECONDS)
-        self.authenticator = Authenticator(prompt)
+        self.authenticator = Authenticator(pool)
         self.catalog = Catalog(Folder(settings.templates), prompt)
         self.attachments = attach.Store(engine.Prompt(pool, STORING_SECONDS))
         self.acceptor = Acceptor(settings.database_url, self.doorbell)

@@ -144,13 +144,14 @@ BOOK_COLUMNS = {
 _VERDICTS = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(BOOK_COLUMNS.values(), 1))
 
 # Fenced: a row that another worker has claimed meanwhile is left alone, but the attempt was a fact and is kept. One
-# that nobody has in hand is settled by the news that it was sent.
+# that nobody has in hand (its claim may have been lost in a crash) is settled by the news that it was sent.
 BOOK = f"""
 with verdict as materialized (
     select * from unnest({_VERDICTS}) as t({", ".join(BOOK_COLUMNS)})
 ), booked as (
     update queue q set state = v.state, owner = null, provider = v.provider, error = v.error, updated_at = now(),
         provider_message_id = coalesce(v.provider_message_id, q.provider_message_id),
+        attempts = greatest(q.attempts, v.number),
         run_at = case when v.state = 0 then now() + v.delay * interval '1 second' else q.run_at end
     from verdict v where q.id = v.id
         and (q.state = 2 and q.owner = ${len(BOOK_COLUMNS) + 1} and q.attempts = v.number
@@ -162,7 +163,7 @@ with verdict as materialized (
     on conflict (message_id, number) do update set provider = excluded.provider, outcome = excluded.outcome,
         detail = excluded.detail, recipients = excluded.recipients, started_at = excluded.started_at,
         seconds = excluded.seconds
-    where attempts.outcome = 'abandoned'
+    where attempts.outcome = 'abandoned' or excluded.outcome = 'sent'
 )
 select id from booked
 """

@@ -5,6 +5,8 @@ A bucket holds `burst` tokens and gains `per_minute` / 60 a second; each message
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ import msgspec
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-QUIET_SECONDS = 0.5  # after a failure of Valkey, stay local for so long
+QUIET_SECONDS = 0.5  # between looks for a Valkey that is away
 
 # KEYS: bucket; ARGV: burst, tokens per second, tokens wanted, 1 for all or none. Answers tokens granted and the level
 # left, as text since Lua's numbers become integers.
@@ -106,7 +108,7 @@ class Buckets:
     def __init__(self, redis: Redis | None = None) -> None:
         self.redis = redis
         self._local = LocalBuckets()
-        self._quiet_until = 0.0
+        self._returning: asyncio.Task[None] | None = None  # while Valkey is away
         self.local_decisions = 0  # how many were made without Valkey
 
     async def take_many(self, rates: list[Rate]) -> list[Decision]:
@@ -125,15 +127,26 @@ class Buckets:
         return [next(answers[rate]) for rate in rates]
 
     async def _take(self, wanted: dict[Rate, int]) -> dict[Rate, list[Decision]]:
-        if wanted and self.redis is not None and time.monotonic() >= self._quiet_until:
+        if wanted and self.redis is not None and self._returning is None:
             from redis.exceptions import RedisError
 
             try:
                 return await self._shared(self.redis, wanted)
             except (RedisError, OSError):
-                self._quiet_until = time.monotonic() + QUIET_SECONDS
+                self._returning = asyncio.create_task(self._return(self.redis))
         self.local_decisions += sum(wanted.values())
         return {rate: self._local.take(rate, count) for rate, count in wanted.items()}
+
+    async def _return(self, redis: Redis) -> None:
+        """Look for Valkey aside, until it answers: no request waits for one that is silent."""
+        from redis.exceptions import RedisError
+
+        while True:
+            await asyncio.sleep(QUIET_SECONDS)
+            with contextlib.suppress(RedisError, OSError):
+                await redis.ping()
+                self._returning = None
+                return
 
     async def _shared(self, redis: Redis, wanted: dict[Rate, int]) -> dict[Rate, list[Decision]]:
         pipeline = redis.pipeline(transaction=False)
