@@ -1,8 +1,10 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock bench image
+.PHONY: help setup engine run check format test docs crds lock chaos bench image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
+KILLS ?= 250
+RATE ?= 300
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +43,9 @@ crds: ## Copy the custom resources of crds/ into the chart
 
 lock: setup ## Lock the newest dependencies that pyproject.toml allows, with hashes
 	@.ci/lock
+
+chaos: setup ## Break parts at random under load and count what is lost (KILLS=250 RATE=300 SEED=7)
+	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) $(BIN)/pytest -s tests/chaos/test_at_random.py
 
 bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
 	@.ci/packages wrk redis-server psql postgres

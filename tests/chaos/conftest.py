@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import asyncpg
 import bcrypt
 import psutil
 import pytest
+import pytest_asyncio
 from tests.chaos.harness import Line, Load, Mailbox, Report, audit, settle
-from tests.conftest import Postgres, Role, Valkey, free_port
+from tests.conftest import Postgres, Role, Valkey, free_port, in_thread
 
+from mailboat.db import migrate
 from mailboat.settings import Settings
 
 APIS, WORKERS = 2, 2
@@ -128,6 +130,16 @@ class Fleet:
         self.postgres.stop(signal.SIGQUIT)
         self.postgres.start()
 
+    async def heal(self) -> None:
+        """Undo what a test may have left behind."""
+        self.mailbox.manner, self.worker_kills = "good", 0
+        for line in self.lines.values():
+            line.delay = 0.0
+            line.cut("pass")
+        for role in self.roles.values():
+            role.tell(signal.SIGCONT)
+        await asyncio.to_thread(self.until_ready)
+
     async def audit(self, load: Load, seconds: float = 20.0) -> Report:
         await settle(self.postgres.dsn(), seconds)
         return await audit(self.postgres.dsn(), self.mailbox, load)
@@ -142,19 +154,35 @@ class Fleet:
         await self.mailbox.close()
 
 
-@pytest.fixture
-async def fleet(own_postgres: Postgres, own_valkey: Valkey, templates: Path) -> AsyncIterator[Fleet]:
-    folder = own_postgres.folder / "lines"  # short, and open to PostgreSQL's user
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_fleet(
+    start_postgres: Callable[[], Postgres], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fleet]:
+    postgres = await asyncio.to_thread(start_postgres)
+    await asyncio.to_thread(in_thread, lambda: migrate.upgrade(postgres.dsn()))
+    folder = postgres.folder / "lines"  # short, and open to PostgreSQL's user
     folder.mkdir()
     folder.chmod(0o777)
-    fleet = Fleet(own_postgres, own_valkey, folder, templates)
+    templates = tmp_path_factory.mktemp("templates")
+    (templates / "receipt.html.j2").write_text("---\nsubject: Receipt {{ order }}\n---\n<p>Order {{ order }}</p>\n")
+    valkey = Valkey(folder)
+    await asyncio.to_thread(valkey.start)
+    fleet = Fleet(postgres, valkey, folder, templates)
     try:
         await fleet.start()
         yield fleet
     finally:
         await fleet.close()
-        for log in sorted(folder.glob("*.log")):
-            print(f"--- {log.name}\n{_tail(log)}")
+        valkey.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fleet(_shared_fleet: Fleet) -> AsyncIterator[Fleet]:
+    """The session's fleet, whole again. Tests that use it run in the session's loop, as its lines do."""
+    await _shared_fleet.heal()
+    yield _shared_fleet
+    for log in sorted(_shared_fleet.folder.glob("*-*.log")):
+        print(f"--- {log.name}\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

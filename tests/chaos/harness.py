@@ -16,7 +16,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -245,10 +245,11 @@ class Load:
     statuses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     slowest: float = 0.0  # seconds until an answer
     surprises: list[str] = dataclasses.field(default_factory=list)
+    name: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @contextlib.asynccontextmanager
     async def flowing(self) -> Any:
-        self._name, self._numbers, self._stop = uuid.uuid4().hex[:8], itertools.count(), asyncio.Event()
+        self._numbers, self._stop = itertools.count(), asyncio.Event()
         tasks = [asyncio.create_task(self._call(n)) for n in range(self.callers)]
         try:
             yield self
@@ -270,7 +271,7 @@ class Load:
         due = time.monotonic()
         while not self._stop.is_set():
             n = next(self._numbers)
-            await self._post(caller, f"{self._name}-{n}", n)
+            await self._post(caller, f"{self.name}-{n}", n)
             due = max(due + pause, time.monotonic() - 1)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), max(0.0, due - time.monotonic()))
@@ -333,6 +334,10 @@ OPEN = (State.SCHEDULED, State.QUEUED, State.SENDING)
 _OPEN = f"select count(*) from queue where state in ({', '.join(str(int(state)) for state in OPEN)})"
 _ROWS = "select id, state, attempts, owner, updated_at, error from queue"
 _ATTEMPTS = "select message_id, number, outcome from attempts order by message_id, number"
+_SUMS = """
+select (select coalesce(sum(accepted), 0) from usage) as booked, (select count(*) from messages) as stored,
+       (select count(*) from idempotency where starts_with(key, $1)) as kept
+"""
 
 
 async def settle(dsn: str, seconds: float) -> None:
@@ -345,22 +350,21 @@ async def settle(dsn: str, seconds: float) -> None:
 
 
 async def audit(dsn: str, mailbox: Mailbox, load: Load) -> Report:
+    """Of the mails of one load."""
     connection = await asyncpg.connect(dsn)
-    rows = {row["id"]: row for row in await connection.fetch(_ROWS)}
+    rows = {row["id"]: row for row in await connection.fetch(_ROWS) if row["id"] in load.accepted}
     attempts: dict[UUID, list[asyncpg.Record]] = {}
     for row in await connection.fetch(_ATTEMPTS):
         attempts.setdefault(row["message_id"], []).append(row)
-    booked, stored = await connection.fetchrow(
-        "select (select coalesce(sum(accepted), 0) from usage), (select count(*) from messages)"
-    )
+    booked, stored, kept = await connection.fetchrow(_SUMS, load.name)
     await connection.close()
     report = Report(accepted=len(load.accepted))
     report.lost = [message for message in load.accepted if not mailbox.taken[message]]
     report.stuck = [str(dict(row)) for row in rows.values() if row["state"] != State.SENT]
-    report.duplicates = sum(count - 1 for count in mailbox.taken.values() if count > 1)
+    report.duplicates = sum(mailbox.taken[message] - 1 for message in load.accepted if mailbox.taken[message] > 1)
     report.wrong = [*load.surprises, *_accounts(rows, attempts)]
-    if booked != stored or stored != len(load.accepted):
-        report.wrong.append(f"quota booked {booked}, stored {stored}, accepted {len(load.accepted)}")
+    if booked != stored or kept != len(load.accepted):
+        report.wrong.append(f"quota booked {booked}, stored {stored}; of {kept} {len(load.accepted)} were told")
     if missing := set(load.accepted) - set(rows):
         report.wrong.append(f"accepted and not in the queue: {missing}")
     return report
@@ -373,14 +377,3 @@ def _accounts(rows: dict[UUID, asyncpg.Record], attempts: dict[UUID, list[asyncp
         outcomes = [attempt["outcome"] for attempt in attempts.get(message, ())]
         if row["state"] == State.SENT and (numbers != list(range(1, row["attempts"] + 1)) or "sent" not in outcomes):
             yield f"{message}: {row['attempts']} attempts counted, booked {list(zip(numbers, outcomes, strict=True))}"
-
-
-def every(seconds: float, act: Callable[[], None]) -> asyncio.Task[None]:
-    """Do this again and again, until the task is cancelled."""
-
-    async def go_on() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            act()
-
-    return asyncio.create_task(go_on())

@@ -154,7 +154,7 @@ class Road(RuleBasedStateMachine):
         idle = row.state in (State.SCHEDULED, State.QUEUED, State.DEAD, State.HELD) and state == State.SENT
         if mine or idle:
             row.state, row.owner = state, None
-        if row.booked.get(number, "abandoned") == "abandoned":
+        if row.booked.get(number, "abandoned") == "abandoned" or outcome == "sent":
             row.booked[number] = outcome
 
     @precondition(lambda self: any(worker.hands for worker in self.workers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -11,6 +12,7 @@ import pytest
 from tests.chaos.conftest import LEASE, Fleet
 from tests.chaos.harness import Load
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 SLACK = 3  # mails that may come twice where nothing but chance decides
 
 
@@ -33,17 +35,11 @@ async def test_a_killed_process_loses_nothing(fleet: Fleet, name: str) -> None:
 async def test_a_killed_render_process_or_zygote_costs_no_mail_and_no_failure(fleet: Fleet) -> None:
     async with fleet.load().flowing() as load:
         for _ in range(6):
-            await load.until_accepted(60)
+            await load.until_accepted(50)
             for pid in fleet.pids("worker-0")[:1] + fleet.pids("worker-1")[-1:]:
-                with_patience(pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
     await _done(fleet, load, 0)
-
-
-def with_patience(pid: int) -> None:
-    try:
-        psutil.Process(pid).kill()
-    except psutil.NoSuchProcess:
-        return
 
 
 async def test_a_wiped_valkey_costs_a_moment_and_nothing_else(fleet: Fleet) -> None:

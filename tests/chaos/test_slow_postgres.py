@@ -11,6 +11,7 @@ import pytest
 from tests.chaos.conftest import Fleet
 from tests.chaos.harness import Caller
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 CALLERS = 200
 MOST_SECONDS = 5.0
 SECONDS = 6.0

@@ -1,0 +1,116 @@
+"""Faults at random, under load, until so many were kills. `make chaos KILLS=250 RATE=300 SEED=7` is the long version.
+
+At 300 mails a second and a fault every 1.4 s, 250 kills take six minutes and 100,000 mails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+import psutil
+import pytest
+from tests.chaos.conftest import APIS, LEASE, WORKERS, Fleet
+from tests.chaos.harness import Load
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+KILLS = int(os.environ.get("CHAOS_KILLS") or 8)
+RATE = float(os.environ.get("CHAOS_RATE") or 250)
+SEED = int(os.environ.get("CHAOS_SEED") or time.time_ns() % 1_000_000)
+MANNERS = ("stall", "drop", "cut_after_body", "tempfail", "garbage", "nonsense")
+SESSIONS = 16  # mails that may be between a yes and its booking when all of a worker's lines or clocks stop
+
+
+class Chaos:
+    """Picks and does. `done` counts what was done, `open` how many mails that may have brought twice besides kills."""
+
+    def __init__(self, fleet: Fleet, dice: random.Random) -> None:
+        self.fleet, self.dice = fleet, dice
+        self.done: collections.Counter[str] = collections.Counter()
+        self.open = 0
+        self.kills: dict[str, Callable[[], Awaitable[None]]] = {
+            "kill api": self.kill_api,
+            "kill worker": self.kill_worker,
+            "kill render process or zygote": self.kill_render,
+            "kill and wipe valkey": self.wipe_valkey,
+            "crash postgres": self.crash_postgres,
+        }
+        self.others: dict[str, Callable[[], Awaitable[None]]] = {
+            "stop a worker": self.stop_worker,
+            "cut a line": self.cut_line,
+            "misbehave": self.misbehave,
+        }
+
+    async def act(self) -> None:
+        """A kill, or one of the others, or one of each at once."""
+        which = self.dice.choice(["kill", "kill", "kill", "other", "both"])
+        names = [self.dice.choice(sorted(self.kills))] if which != "other" else []
+        names += [self.dice.choice(sorted(self.others))] if which != "kill" else []
+        await asyncio.gather(*((self.kills | self.others)[name]() for name in names))
+        self.done.update(names)
+
+    @property
+    def killed(self) -> int:
+        return sum(self.done[name] for name in self.kills)
+
+    async def kill_api(self) -> None:
+        await asyncio.to_thread(self.fleet.kill, f"api-{self.dice.randrange(APIS)}")
+
+    async def kill_worker(self) -> None:
+        await asyncio.to_thread(self.fleet.kill, f"worker-{self.dice.randrange(WORKERS)}")
+
+    async def kill_render(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            psutil.Process(self.dice.choice(self.fleet.pids(f"worker-{self.dice.randrange(WORKERS)}"))).kill()
+
+    async def wipe_valkey(self) -> None:
+        await asyncio.to_thread(self.fleet.wipe_valkey)
+
+    async def crash_postgres(self) -> None:
+        await asyncio.to_thread(self.fleet.crash_postgres)
+        self.open += SESSIONS // 8
+
+    async def stop_worker(self) -> None:
+        role = self.fleet.roles[f"worker-{self.dice.randrange(WORKERS)}"]
+        self.open += SESSIONS
+        role.tell(signal.SIGSTOP)
+        await asyncio.sleep(self.dice.uniform(0.2, 2) * LEASE)
+        role.tell(signal.SIGCONT)
+
+    async def cut_line(self) -> None:
+        name = self.dice.choice(sorted(self.fleet.lines))
+        self.open += SESSIONS * name.startswith("worker")
+        self.fleet.lines[name].cut(self.dice.choice(["freeze", "reset"]))
+        await asyncio.sleep(self.dice.uniform(0.1, 1.5) * LEASE)
+        self.fleet.lines[name].cut("pass")
+
+    async def misbehave(self) -> None:
+        self.fleet.mailbox.manner = self.dice.choice(MANNERS)
+        await asyncio.sleep(self.dice.uniform(0.2, 1.5))
+        self.fleet.mailbox.manner = "good"
+
+
+async def test_whatever_happens_every_accepted_mail_is_sent(fleet: Fleet) -> None:
+    print(f"CHAOS_SEED={SEED} CHAOS_KILLS={KILLS} CHAOS_RATE={RATE:g}")
+    chaos, ended = Chaos(fleet, random.Random(SEED)), []
+    async with fleet.load(RATE).flowing() as load:
+        while chaos.killed < KILLS:
+            await chaos.act()
+            ended += fleet.revive()
+            await asyncio.sleep(chaos.dice.uniform(0.3, 1.5))
+            _say(chaos, load)
+    report = await fleet.audit(load, 60.0)
+    print(f"{report}, worker kills {fleet.worker_kills}, {dict(chaos.done)}, {dict(load.statuses)}")
+    assert not ended, f"they ended by themselves: {ended}"
+    report.check(3 + fleet.worker_kills / 2 + chaos.open)
+
+
+def _say(chaos: Chaos, load: Load) -> None:
+    if sum(chaos.done.values()) % 10 == 0:
+        print(f"{chaos.killed} kills, {len(load.accepted)} accepted, {sum(load.statuses.values())} answers", flush=True)
