@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, NamedTuple
 
@@ -57,6 +58,21 @@ def split(source: str, file: str, *, strict: bool) -> Split:
     return Split(values, source[found.end() :], lines, document.columns())
 
 
+@functools.cache
+def _plain_loader() -> Any:
+    """YAML without aliases, a few lines of which can stand for gigabytes."""
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark
+                raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported; write it out", problem_mark=mark)
+            return super().compose_node(parent, index)
+
+    return Plain
+
+
 class _Document:
     """The YAML, and where everything in it is."""
 
@@ -65,22 +81,26 @@ class _Document:
 
         self._file = file
         try:
-            loader = yaml.SafeLoader(text)
+            loader = _plain_loader()(text)
             self._root: Any = loader.get_single_node()
             self._values: Any = {} if self._root is None else loader.construct_document(self._root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             line, column = (mark.line + 2, mark.column + 1) if mark else (2, 1)
             raise self._fault(str(error.problem), line, column) from None
+        except (AttributeError, KeyError) as error:  # how `!!timestamp x` and `!!bool x` end
+            raise self._fault(f"a value is not what its tag says ({error})", 2, 1) from None
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise self._fault(str(error).splitlines()[0], 2, 1) from None
 
     def values(self) -> FrontMatter:
         try:
-            return msgspec.convert(self._values, FrontMatter)
-        except (msgspec.ValidationError, RecursionError) as error:
+            values = msgspec.convert(self._values, FrontMatter)
+            msgspec.json.encode(values, order="sorted")  # what JSON cannot carry can neither be kept nor rendered
+        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError, TypeError) as error:
             named = _FIELD.search(str(error)) or re.search(r"unknown field `(\w+)`", str(error))
             raise self._fault(str(error), *self._place((named[1],) if named else ())) from None
+        return values
 
     def check(self, values: FrontMatter, *, strict: bool) -> None:
         """Raises TemplateFault for a broken schema, and for an example that does not fit it."""
