@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from mailboat import metrics
 from mailboat.api import problems, send
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
@@ -140,6 +141,7 @@ def _outcome(answers: dict[int, Answer], count: int) -> dict[str, Any]:
         if isinstance(answer, Accepted):
             items.append({"id": answer.id, "status": answer.status})
         else:
+            metrics.REFUSED.inc(answer.code)
             items.append({"problem": msgspec.json.decode(problems.body(answer))})
     accepted = sum("id" in item for item in items)
     return {"accepted": accepted, "refused": count - accepted, "messages": items}

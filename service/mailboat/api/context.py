@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from mailboat import metrics
 from mailboat.api.authenticate import Authenticator
 from mailboat.db import engine, listen
 from mailboat.delivery import attach, suppressions
 from mailboat.delivery.accept import Acceptor, unavailable
+from mailboat.delivery.backlog import Backlog
 from mailboat.delivery.batcher import Batcher
 from mailboat.delivery.ring import Doorbell
 from mailboat.limits.bucket import Buckets, Decision, Rate
@@ -51,6 +53,7 @@ class Context:
         self.attachments = attach.Store(engine.Prompt(pool, STORING_SECONDS))
         self.acceptor = Acceptor(settings.database_url, self.doorbell)
         self.guard = suppressions.Guard(prompt)
+        self._backlog = Backlog(pool, settings.lease_seconds)
         self._takes: Batcher[Rate, Decision] = Batcher([self._buckets.take_many])
         self._follower = asyncio.create_task(self._follow())
 
@@ -138,6 +141,11 @@ class Context:
     async def take(self, rate: Rate) -> Decision:
         """One token from the client's bucket, or the time until there is one."""
         return await self._takes.submit(rate)
+
+    async def refresh_gauges(self) -> None:
+        """What is counted when somebody looks."""
+        metrics.ACCEPT_WAITING.set(self.acceptor.waiting)
+        await self._backlog.refresh()
 
     async def check(self) -> None:
         """Raises Problem 503 unless Postgres answers and is migrated."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mailboat.api.asgi import Receive, Scope, Send
     from mailboat.api.context import Context
 
+COUNTED = frozenset({"/v1/send", "/v1/batch"})
 STARTING_SECONDS = 5.0  # how long a request waits for the first connection to Postgres
 
 
@@ -38,6 +39,8 @@ class Front:
         try:
             await self._route(scope, receive, send)
         except Problem as problem:
+            if scope["path"] in COUNTED:
+                _count(problem)
             await respond_problem(send, problem)
         except Exception:  # noqa: BLE001 - whatever it is, it is in the log
             _report(scope["path"])
@@ -53,6 +56,10 @@ class Front:
             from mailboat.api import batch
 
             await batch.handle(await self.ready(), scope, receive, send)
+        elif path == "/metrics" and method in ("GET", "HEAD"):
+            from mailboat.api import scrape
+
+            await scrape.handle(self, self._settings, scope, send)
         elif path.startswith("/webhooks/"):
             from mailboat.api import webhooks
 
@@ -64,9 +71,7 @@ class Front:
         elif path == "/livez" and method in ("GET", "HEAD"):
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         elif path == "/readyz" and method in ("GET", "HEAD"):
-            if self.draining:
-                raise Problem(503, "unavailable", "This process is stopping.")
-            await (await self.ready()).check()
+            await self._check()
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         else:
             app = await self._fastapi()
@@ -74,6 +79,26 @@ class Front:
                 await app(scope, receive, send)
             except Exception:  # noqa: BLE001 - answered by `app._fault` already
                 _report(path)
+
+    async def unready(self) -> str:
+        """Why this process is not ready, without waiting for a first connection; "" when it is."""
+        if not self.context.done():
+            return "Postgres has not answered yet."
+        try:
+            await self._check()
+        except Problem as problem:
+            return problem.detail
+        return ""
+
+    async def _check(self) -> None:
+        if self.draining:
+            raise Problem(503, "unavailable", "This process is stopping.")
+        await (await self.ready()).check()
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date, as soon as there is something to know."""
+        if self.context.done():
+            await self.context.result().refresh_gauges()
 
     def drain(self) -> None:
         """The server is about to stop: say so to who asks, and end what would never end."""
@@ -101,6 +126,12 @@ class Front:
         # Imported in a thread, so that requests on the hot path go on meanwhile.
         create = await asyncio.to_thread(_import_app)
         return create(context)
+
+
+def _count(problem: Problem) -> None:
+    from mailboat import metrics
+
+    metrics.REFUSED.inc(problem.code)
 
 
 def _report(path: str) -> None:

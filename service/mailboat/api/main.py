@@ -10,7 +10,7 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 
 import uvicorn
@@ -50,6 +50,23 @@ async def _serve(settings: Settings) -> None:
             backlog=2048,
         ),
     )
+    async with _probed(front, settings):
+        await _run(front, server, settings)
+
+
+@contextlib.asynccontextmanager
+async def _probed(front: Front, settings: Settings) -> AsyncIterator[None]:
+    """With a port for those who look after the process, if the settings name one. Raises ConfigurationError."""
+    if not settings.metrics_port:
+        yield
+        return
+    from mailboat.api import scrape
+
+    async with scrape.probes(front).serving(settings):
+        yield
+
+
+async def _run(front: Front, server: _Server, settings: Settings) -> None:
     connecting = asyncio.create_task(_connect(front, server, settings))
     await server.serve()
     connecting.cancel()

@@ -5,11 +5,13 @@ authenticate → limit → validate → accept. FastAPI knows the same path for 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 import structlog
 
+from mailboat import metrics
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
 from mailboat.db import engine
@@ -28,6 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one POST /v1/send. Problems are raised, for the front to answer."""
+    begun = time.perf_counter()
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     client = await context.authenticator.client(headers.get(b"x-api-key"), headers.get(b"x-api-secret"))
     decision = await context.take(Rate(client.id, client.rate_per_minute, client.rate_burst))
@@ -40,6 +43,7 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
     if accepted.repeated:
         answer.append((b"idempotent-replayed", b"true"))
     await respond(send, 202, _encode({"id": accepted.id, "status": accepted.status}), answer)
+    metrics.ACCEPT_SECONDS.observe(time.perf_counter() - begun)
 
 
 async def accept(context: Context, client: Client, body: bytes, key: str | None, traceparent: str) -> Accepted:

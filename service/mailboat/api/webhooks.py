@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mailboat import metrics
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.db import engine
 from mailboat.delivery.record import Receipt
@@ -44,6 +45,7 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
         await _confirm(endpoint, verified)
     if verified.facts:
         await _keep(context, endpoint, verified, body)
+    metrics.WEBHOOKS.inc(endpoint.name, "taken")
     log.info("webhook", provider=endpoint.name, octets=len(body), facts=verified.facts)
     await respond(send, 204, b"", [])
 
@@ -70,14 +72,16 @@ async def _verified(expected: list[Endpoint], body: bytes, headers: Mapping[str,
         except Forged as error:
             log.warning("webhook refused", provider=endpoint.name, reason=str(error))
         except Malformed as error:
+            metrics.WEBHOOKS.inc(endpoint.name, "malformed")
             log.warning("webhook malformed", provider=endpoint.name, reason=str(error))
             raise Problem(400, "malformed_webhook", f"This is no webhook of {endpoint.kind}: {error}.") from None
         except Unreachable as error:
+            metrics.WEBHOOKS.inc(endpoint.name, "unverifiable")
             log.warning("webhook cannot be verified", provider=endpoint.name, reason=str(error))
             raise Problem(
                 503, "unavailable", "The signature cannot be checked now. Try again.", headers={"Retry-After": "30"}
             ) from None
-    raise _refusal(expected[0].kind)
+    raise _refusal(expected[0])
 
 
 async def _confirm(endpoint: Endpoint, verified: Verified) -> None:
@@ -97,7 +101,7 @@ async def _keep(context: Context, endpoint: Endpoint, verified: Verified, body: 
         await context.receipts.keep(Receipt(endpoint.name, endpoint.kind, verified.key, verified.digest, body))
     except Forged as error:
         log.warning("webhook refused", provider=endpoint.name, reason=str(error))
-        raise _refusal(endpoint.kind) from None
+        raise _refusal(endpoint) from None
     except engine.AWAY as error:
         log.warning("webhook not stored", provider=endpoint.name, error=str(error) or type(error).__name__)
         raise Problem(
@@ -105,7 +109,8 @@ async def _keep(context: Context, endpoint: Endpoint, verified: Verified, body: 
         ) from None
 
 
-def _refusal(kind: str) -> Problem:
+def _refusal(endpoint: Endpoint) -> Problem:
     """One answer for every kind of forgery."""
-    headers = {"WWW-Authenticate": 'Basic realm="webhooks"'} if kind == "postmark" else {}
+    metrics.WEBHOOKS.inc(endpoint.name, "forged")
+    headers = {"WWW-Authenticate": 'Basic realm="webhooks"'} if endpoint.kind == "postmark" else {}
     return Problem(401, "forged", "The sender of this webhook is not proven.", headers=headers)

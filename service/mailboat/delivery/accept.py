@@ -18,8 +18,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from mailboat import metrics
 from mailboat.db import engine, partitions, statements
-from mailboat.db.states import State
+from mailboat.db.states import Lane, State
 from mailboat.delivery import ring
 from mailboat.delivery.batcher import Batcher
 from mailboat.errors import Problem
@@ -65,6 +66,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 Answer = Accepted | Problem
+_LANES = [lane.word for lane in Lane]
 
 
 class Acceptor:
@@ -100,17 +102,28 @@ class Acceptor:
         except TimeoutError:
             return [_overloaded()] * len(drafts)
         try:
-            return await self._whole.flush_whole(list(drafts))
+            answers = await self._whole.flush_whole(list(drafts))
         finally:
             self._whole_turn.release()
+        if all(isinstance(answer, Accepted) for answer in answers):
+            for draft, answer in zip(drafts, answers, strict=True):
+                _count(draft, answer)
+        return answers
 
     async def _answer(self, draft: Draft) -> Answer:
         if self._batcher.waiting > MOST_WAITING:
             return _overloaded()
         try:
-            return await self._batcher.submit(draft)
+            answer = await self._batcher.submit(draft)
         except TimeoutError:
             return _overloaded()
+        _count(draft, answer)
+        return answer
+
+    @property
+    def waiting(self) -> int:
+        """Messages that no statement has taken up yet."""
+        return self._batcher.waiting
 
     async def close(self) -> None:
         await self._whole.close()
@@ -182,6 +195,7 @@ class _Store:
         """One answer per draft, in order."""
         if not self._whole:
             self._deadline = time.monotonic() + STORING_SECONDS
+        metrics.ACCEPT_BATCH.observe(len(drafts))
         firsts, repeats = _split_repeats(drafts)
         answers = await self._store(firsts, rounds=ROUNDS)
         if repeats:
@@ -320,6 +334,13 @@ class _Store:
             return _all(drafts, unavailable("the quota is contended"))
         answers = await self._store(fit, rounds - 1) if fit else {}
         return answers | _all(drafts[len(fit) :], _quota_exceeded())
+
+
+def _count(draft: Draft, answer: Answer) -> None:
+    if _is_new(answer):
+        metrics.ACCEPTED.inc(_LANES[draft.lane])
+    elif isinstance(answer, Accepted):
+        metrics.REPEATED.inc()
 
 
 class _Unwanted(Exception):

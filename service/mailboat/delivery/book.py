@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from mailboat import metrics
 from mailboat.db import engine, statements
 from mailboat.db.states import State
 from mailboat.delivery.batcher import Batcher
@@ -19,6 +20,7 @@ from mailboat.domain.verdict import Fate, Verdict
 log = structlog.get_logger()
 FLUSHERS = 2
 LIMIT = 1024
+NOBODY = "none"  # the provider of an attempt that got to none
 LONGEST_DETAIL = 2000
 # What no other try would change.
 UNSTORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -48,6 +50,10 @@ class Booker:
     async def book(self, booking: Booking) -> None:
         """Returns when the verdict is durable."""
         await self._batcher.submit(booking)
+        provider, verdict = booking.provider, booking.verdict
+        metrics.ATTEMPTS.inc(provider or NOBODY, verdict.outcome, verdict.ends)
+        if provider is not None:
+            metrics.SEND_SECONDS.observe(booking.seconds, provider)
 
     async def close(self) -> None:
         await self._batcher.close()
@@ -65,6 +71,7 @@ class _Store:
 
     async def flush(self, bookings: list[Booking]) -> list[None]:
         """A verdict is never dropped: it is tried until it is in, and trying twice changes nothing."""
+        metrics.BOOK_BATCH.observe(len(bookings))
         batches = [bookings]
         while batches:
             batch = batches.pop()

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from mailboat import metrics
 from mailboat.db import engine, statements
 from mailboat.delivery.batcher import Batcher
 from mailboat.domain.message import Attachment, Claimed, Content, Envelope
@@ -30,7 +31,10 @@ class Claimer:
 
     async def claim(self, ids: Sequence[UUID]) -> list[Claimed]:
         """Those of the ids that were queued and are ours now. Raises what `engine.AWAY` names."""
-        return await self._batcher.submit(ids)
+        claimed = await self._batcher.submit(ids)
+        if claimed:
+            metrics.DELIVER_BATCH.observe(len(claimed))
+        return claimed
 
     async def close(self) -> None:
         await self._batcher.close()

@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from mailboat import metrics
 from mailboat.db import engine
 from mailboat.delivery import suppressions
 from mailboat.delivery.batcher import Batcher
@@ -283,6 +284,7 @@ def _events(receipt: asyncpg.Record) -> tuple[list[Event], str | None]:
 def _report(rows: list[Row]) -> None:
     """One line per event; a word without a meaning is a warning."""
     for row in rows:
+        metrics.EVENTS.inc(row.provider, row.event)
         speak = log.warning if row.event == "unknown" else log.info
         speak(
             "event",

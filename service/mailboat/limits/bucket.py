@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mailboat import metrics
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
@@ -135,6 +137,7 @@ class Buckets:
             except (RedisError, OSError):
                 self._returning = asyncio.create_task(self._return(self.redis))
         self.local_decisions += sum(wanted.values())
+        metrics.LOCAL_LIMITS.inc(by=sum(wanted.values()))
         return {rate: self._local.take(rate, count) for rate, count in wanted.items()}
 
     async def _return(self, redis: Redis) -> None:

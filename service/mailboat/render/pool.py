@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from mailboat import metrics
 from mailboat.domain.revision import Revision
 from mailboat.errors import RenderUnavailable, TemplateFault
 from mailboat.render import limits, wire
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 KEPT_ARTIFACTS = 256
 NONE: Mapping[str, bytes] = MappingProxyType({})
+WORDS: Mapping[type, str] = {TemplateFault: "fault", RenderUnavailable: "unavailable"}  # of outcomes in metrics
 LONGEST_BACKOFF = 1.0
 DIED = "ended the render process twice (a crash, or out of memory)"
 
@@ -35,7 +38,7 @@ class Pool:
 
     def __init__(self, processes: int, *, engine: str = "jinja", recycle: int = 50_000, patience: float = 5.0) -> None:
         self._size, self._recycle, self._patience = processes, recycle, patience
-        self._starter = Starter(engine)
+        self._engine, self._starter = engine, Starter(engine)
         self._artifacts: Lru[str, bytes] = Lru(KEPT_ARTIFACTS)
         self._queue: deque[Frame] = deque()
         self._processes: set[Process] = set()
@@ -73,8 +76,13 @@ class Pool:
         """See `base.Renderer`. `artifacts`: of the jobs' revisions, by digest; without one, sources are compiled."""
         if not jobs:
             return []
+        begun = time.perf_counter()
         outcomes = await self._settle(Call(jobs, artifacts))
-        return [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+        metrics.RENDER_SECONDS.observe(time.perf_counter() - begun, self._engine)
+        found = [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+        for outcome in found:
+            metrics.RENDERED.inc(self._engine, WORDS.get(type(outcome), "rendered"))
+        return found
 
     async def compile(self, revision: Revision) -> bytes:
         """The artifact of a revision, maybe of another engine. Raises TemplateFault, RenderUnavailable."""
@@ -176,6 +184,7 @@ class Pool:
         self._remove(process)
         self.killed += late
         self.died += not late
+        (metrics.RENDER_KILLS if late else metrics.RENDER_DEATHS).inc(self._engine)
         self._failures += not (late or process.answers)
         if process.open_work:
             culprit, *others = process.open_work

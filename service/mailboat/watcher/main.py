@@ -12,8 +12,10 @@ import asyncpg
 import structlog
 from watchfiles import awatch
 
+from mailboat import metrics
 from mailboat.db import engine
 from mailboat.errors import ConfigurationError, TemplateFault
+from mailboat.probes import Probes
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
 from mailboat.settings import Settings
@@ -38,12 +40,13 @@ async def _watch(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     pool = await engine.pool(settings.database_url, name="mailboat-watcher", size=1)
     publisher = Publisher(folder, Catalog(folder, pool))
-    await publisher.publish_until(stop)
-    async for _ in awatch(
-        folder.root, stop_event=stop, step=20, debounce=100, rust_timeout=1000, yield_on_timeout=True
-    ):
-        if not stop.is_set():
-            await publisher.publish_until(stop)
+    async with Probes("watcher", publisher.unready).serving(settings):
+        await publisher.publish_until(stop)
+        async for _ in awatch(
+            folder.root, stop_event=stop, step=20, debounce=100, rust_timeout=1000, yield_on_timeout=True
+        ):
+            if not stop.is_set():
+                await publisher.publish_until(stop)
     await asyncio.wait_for(pool.close(), 5)
 
 
@@ -54,6 +57,11 @@ class Publisher:
         self._folder, self._catalog = folder, catalog
         self._published: dict[str, str] = {}
         self._faults: dict[str, str] = {}
+        self._up_to_date = False
+
+    async def unready(self) -> str:
+        """Why it is not ready; "" when it is."""
+        return "" if self._up_to_date else "The folder is not published yet: Postgres is away or not migrated."
 
     async def publish_until(self, stop: asyncio.Event) -> None:
         """Publish; while Postgres is away, try again until told to stop."""
@@ -61,9 +69,11 @@ class Publisher:
             try:
                 await self.publish()
             except (*engine.AWAY, asyncpg.PostgresError) as error:
+                self._up_to_date = False
                 log.warning("publishing waits for postgres", error=str(error) or type(error).__name__)
                 await asyncio.sleep(1)
             else:
+                self._up_to_date = True
                 return
 
     async def publish(self) -> None:
@@ -71,6 +81,7 @@ class Publisher:
         names = self._folder.names()
         for name in names:
             await self._publish(name)
+        metrics.BROKEN.set(len(self._faults))
         if gone := set(self._published) - set(names):
             await self._catalog.withdraw_all_but(names)
             for name in gone:
@@ -89,4 +100,5 @@ class Publisher:
         if loaded is not None and self._published.get(name) != loaded[0].digest:
             await self._catalog.publish(NAMESPACE, loaded[0], "folder")
             self._published[name] = loaded[0].digest
+            metrics.PUBLISHED.inc()
             log.info("template published", template=name, revision=loaded[0].digest)

@@ -17,6 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from taskiq.receiver import Receiver
 
+from mailboat import metrics
 from mailboat.db import engine, partitions, statements, valkey
 from mailboat.declare.seal import Sealer
 from mailboat.delivery import record, ring
@@ -26,6 +27,7 @@ from mailboat.delivery.deliver import Deliverer
 from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry
 from mailboat.errors import MailboatError
+from mailboat.probes import Probes
 from mailboat.providers.records import Directory
 from mailboat.providers.registry import providers_for
 from mailboat.registry.catalog import Catalog
@@ -59,9 +61,11 @@ async def _work(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     pool = await engine.pool(settings.database_url, name="mailboat-worker", size=POOL_SIZE)
     providers = Directory(pool, providers_for(settings, pool), Sealer(settings.sealing_key).open)
-    owner = await _registered(settings, pool, stop)
-    if owner is not None:
-        await Worker(settings, pool, providers, owner).run(stop)
+    health = Health(settings.lease_seconds, stop)
+    async with Probes("worker", health.unready, health.refresh).serving(settings):
+        health.owner = await _registered(settings, pool, stop)
+        if health.owner is not None:
+            await Worker(settings, pool, providers, health.owner).run(stop)
     await asyncio.wait_for(pool.close(), 5)
 
 
@@ -82,6 +86,29 @@ async def _registered(settings: Settings, pool: asyncpg.Pool, stop: asyncio.Even
         else:
             return owner
     return None
+
+
+class Health:
+    """What a worker tells those who look after it: it is ready while its heartbeat is answered."""
+
+    def __init__(self, lease: float, stop: asyncio.Event) -> None:
+        self._lease, self._stop = lease, stop
+        self.owner: Owner | None = None
+
+    async def unready(self) -> str:
+        """Why it is not ready; "" when it is."""
+        if self._stop.is_set():
+            return "This worker is stopping."
+        if self.owner is None:
+            return "This worker is not registered yet: Postgres is away or not migrated."
+        if self.owner.silence >= self._lease:
+            return f"No heartbeat was answered for {self.owner.silence:.0f} s: Postgres is away."
+        return ""
+
+    async def refresh(self) -> None:
+        """Say how old the heartbeat is."""
+        if self.owner is not None:
+            metrics.HEARTBEAT_AGE.set(self.owner.silence)
 
 
 class Worker:

@@ -34,7 +34,7 @@ class Owner:
 
     def may_send(self, term: int) -> bool:
         """Whether what was claimed in `term` is safely ours: well before others may take over, no send is started."""
-        return not self._retiring and term == self.term and time.monotonic() - self._beaten_at < self._lease / 2
+        return not self._retiring and term == self.term and self.silence < self._lease / 2
 
     @property
     def may_take_over(self) -> bool:
@@ -43,6 +43,11 @@ class Owner:
         Otherwise everybody would take everybody for dead when Postgres comes back, with verdicts still to be booked.
         """
         return time.monotonic() - self._steady_since >= self._lease
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last heartbeat that was answered began."""
+        return time.monotonic() - self._beaten_at
 
     def stop_sending(self) -> None:
         """No send is started from now on."""
@@ -63,7 +68,7 @@ class Owner:
 
     def _beat(self, at: float) -> None:
         """A heartbeat that began `at` was answered now; the silence before it lasted until now at most."""
-        silence = time.monotonic() - self._beaten_at
+        silence = self.silence
         if silence >= self._lease:
             log.warning("the lease was over", seconds=round(silence, 1))
             self.term += 1
