@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from mailboat.domain.message import Rendered
 
@@ -30,7 +31,6 @@ _UNSUPPORTED = (
     (re.compile(r"(?<![\w-])[\d.]+(?:vw|vh|vmin|vmax|dvh|svh)\b"), "viewport units"),
 )
 _STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
-_SHEET = re.compile(r"<style\b[^>]*>([^<]*)", re.IGNORECASE)
 _ELEMENT = re.compile(r"<(script|form|video|audio|iframe|object|embed|svg|link)\b", re.IGNORECASE)
 _TAG = re.compile(r"([^<>]*)>([^<]*)")
 _HIDDEN = re.compile(r"display\s*:\s*none|\bhidden\b|data-skip-in-text", re.IGNORECASE)
@@ -66,7 +66,7 @@ def images_without_alt(html: str) -> int:
 def thorough(rendered: Rendered) -> Rendered:
     """The mail with the warnings that take time to find: for a person who looks at it, not for each mail."""
     html = rendered.html or ""
-    css = "\n".join([*_SHEET.findall(html), *(found[1] or found[2] for found in _STYLE.finditer(html))]).lower()
+    css = "\n".join([*_sheets(html), *(found[1] or found[2] or "" for found in _STYLE.finditer(html))]).lower()
     found = [*rendered.warnings]
     if html and not has_preview(html):
         found.append("The mail has no preview text: many programs show its first words beside the subject.")
@@ -89,6 +89,11 @@ def has_preview(html: str) -> bool:
         if found[2].strip():
             return False
     return False
+
+
+def _sheets(html: str) -> Iterator[str]:
+    for part in re.split("<style", html, flags=re.IGNORECASE)[1:]:
+        yield part.partition("<")[0].partition(">")[2]
 
 
 def _without_comments(html: str) -> str:

@@ -1,0 +1,60 @@
+"""Data that do not fit a template's schema are refused before anything is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ORDER = """---
+schema:
+  type: object
+  required: [order]
+  properties:
+    items: {type: array, items: {type: object, properties: {price: {type: number}}}}
+---
+<p>{{ order }}</p>
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def order(templates: Path) -> None:
+    (templates / "order.html.j2").write_text(ORDER)
+    (templates / "broken.html.j2").write_text("---\nschema: {type: objekt}\n---\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({}, "data.order"),
+        ({"order": 1, "items": [{"price": "free"}]}, "data.items[0].price"),
+        ({"order": 1, "items": {}}, "data.items"),
+    ],
+)
+def test_the_field_that_does_not_fit_is_named(
+    data: dict[str, Any], field: str, caller: Any, problem: Any, stored: Any
+) -> None:
+    answer = caller.post("/v1/send", json={"to": "ada@example.com", "template": "order", "data": data})
+    problem(answer, 422, "invalid_data", field)
+    assert stored() == 0
+
+
+def test_data_that_fit_are_accepted(caller: Any, stored: Any) -> None:
+    body = {"to": "ada@example.com", "template": "order", "data": {"order": 1, "items": [{"price": 1.5}], "more": None}}
+    assert caller.post("/v1/send", json=body).status_code == 202
+    assert stored() == 1
+
+
+def test_in_a_batch_the_message_is_named_too(caller: Any, problem: Any, stored: Any) -> None:
+    messages = [{"to": "ada@example.com", "template": "order", "data": data} for data in ({"order": 1}, {})]
+    problem(caller.post("/v1/batch", json={"messages": messages}), 422, "invalid_data", "messages[1].data.order")
+    assert stored() == 0
+
+
+def test_a_template_with_a_broken_schema_says_where(caller: Any, problem: Any) -> None:
+    answer = caller.post("/v1/send", json={"to": "ada@example.com", "template": "broken"})
+    assert (
+        "broken.html.j2:2:10: front matter: schema.type"
+        in problem(answer, 422, "template_broken", "template")["detail"]
+    )
