@@ -74,8 +74,8 @@ class Dresser:
         if known is None:
             piece = Tag(tag, False, text, 0)
             found = markup.attributes(piece, markup.HTML) or []
-            edits = list(self._now(piece, found, _element(piece, found), ()))
-            self._known[tag, text] = known = Markup(markup.edited(text, edits)[0])  # noqa: S704 (escaped by the template)
+            edits = sorted(self._now(piece, found, _element(piece, found), ()))
+            self._known[tag, text] = known = Markup(markup.spliced(text, edits))  # noqa: S704 (escaped by the template)
         return known
 
     def _later(self, tag: Tag, found: Sequence[Attribute] | None) -> Iterator[Edit]:

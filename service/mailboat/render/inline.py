@@ -276,17 +276,18 @@ class Inliner:
                 if "media" in piece.attributes.lower():
                     edits.append(Edit(piece.start + 6, piece.start + 6, f' {IGNORED}="ignore"'))
             elif isinstance(piece, Tag) and not piece.closes:
-                found = markup.attributes(piece, markup.HTML) or []
+                has_own = "style" in piece.attributes.lower()
+                found = (markup.attributes(piece, markup.HTML) or []) if has_own else []
                 edits.append(Edit(piece.start, piece.start, f' {_NUMBER}="{len(tags)}"'))
                 # An author's own declarations come after all rules, and may be such that css-inline gives up.
                 edits += [Edit(each.start, each.start + 5, "data-own") for each in found if each.name == "style"]
                 tags.append((piece, found))
         try:
-            inlined = self._inliner.inline(markup.edited(html, edits)[0])
+            inlined = self._inliner.inline(markup.spliced(html, edits))
         except self._fault as error:
             raise ValueError(f"<style>: {error}") from None
         changes = [markup.restyle(*tags[number], style) for number, style in _styles(inlined) if number < len(tags)]
-        return markup.edited(html, changes)[0]
+        return markup.spliced(html, sorted(changes))
 
 
 _NUMBERED = re.compile(rf'\s{_NUMBER}="(\d+)"((?:\s+[^\s=>"/]++(?:="[^"]*+")?)*+)')

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -151,6 +151,17 @@ def edited(source: str, edits: Sequence[Edit]) -> tuple[str, Origin]:
     origin.add(length, position, len(source) - position)
     parts.append(source[position:])
     return "".join(parts), origin
+
+
+def spliced(source: str, edits: Iterable[Edit]) -> str:
+    """The source with these edits, which are in order."""
+    parts: list[str] = []
+    position = 0
+    for start, end, text in edits:
+        parts += (source[position:start], text)
+        position = end
+    parts.append(source[position:])
+    return "".join(parts)
 
 
 class Origin:
