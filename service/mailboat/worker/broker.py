@@ -43,7 +43,7 @@ class DoorbellBroker(AsyncBroker):
         self._running = dict.fromkeys(Lane, 0)
         self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}
         self._freed = asyncio.Event()
-        self._turn = 0
+        self._turns = dict.fromkeys(Lane, 0)
 
     async def kick(self, message: BrokerMessage) -> None:
         """Mail is never kicked: it is a row, and the doorbell rings."""
@@ -80,7 +80,6 @@ class DoorbellBroker(AsyncBroker):
     async def _listen_once(self, allowed: Sequence[Lane]) -> None:
         """Take hints: wait for any when none is in hand, else look whether a higher lane has some."""
         in_hand = next((lane for lane in allowed if self._waiting[lane]), None)
-        self._turn = (self._turn + 1) % ring.TURNS
         if in_hand is None:
             wait = WAIT_SECONDS if len(allowed) == len(Lane) else WAIT_SECONDS_RESERVED
             keys = self._keys(allowed)
@@ -91,13 +90,15 @@ class DoorbellBroker(AsyncBroker):
                 return
             found = await self._redis.lmpop(len(keys), *keys, direction="LEFT", count=HINTS_AT_ONCE)
         if found:
-            name, hints = found
-            lane = ring.LANES[name.decode()]
+            name, hints = found[0].decode(), found[1]
+            lane = ring.LANES[name]
+            self._turns[lane] = ring.KEYS[lane].index(name) + 1
             self._waiting[lane].extend(identifier for hint in hints for identifier in ring.unpack(hint))
 
     def _keys(self, lanes: Sequence[Lane]) -> list[str]:
-        """The lists of these lanes, each lane beginning with the turn that is next."""
-        return [key for lane in lanes for key in ring.KEYS[lane][self._turn :] + ring.KEYS[lane][: self._turn]]
+        """The lists of these lanes, each lane beginning after the one that had its turn last."""
+        turns = [(ring.KEYS[lane], self._turns[lane]) for lane in lanes]
+        return [key for keys, turn in turns for key in keys[turn:] + keys[:turn]]
 
     def _task(self, name: str, args: list[Any], lane: Lane) -> AckableMessage:
         self._running[lane] += 1

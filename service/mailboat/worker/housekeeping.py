@@ -6,10 +6,9 @@ Every worker runs the schedule; an advisory lock lets one task at a time through
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -25,6 +24,7 @@ from mailboat.db import engine, partitions, statements
 from mailboat.settings import Settings
 
 log = structlog.get_logger()
+Done = TypeVar("Done")
 QUEUE = "mailboat:housekeeping"
 LOCK = 0x6D61696C626F6175
 SCHEDULE = {"make_partitions": "7 * * * *", "retain": "23 3 * * *", "forget": "*/10 * * * *"}
@@ -78,36 +78,43 @@ class Housekeeping:
 
     async def make_partitions(self) -> list[str]:
         """The partitions of the coming months. Returns the new ones."""
-        async with self._alone() as connection:
-            return await partitions.ensure(connection, datetime.now(UTC).date()) if connection else []
+
+        async def act(connection: asyncpg.Connection) -> list[str]:
+            return await partitions.ensure(connection, datetime.now(UTC).date())
+
+        return await self._alone(act) or []
 
     async def retain(self) -> list[str]:
         """Drop whole months older than the retention. Returns the partitions dropped."""
-        async with self._alone() as connection:
-            if not connection:
-                return []
+
+        async def act(connection: asyncpg.Connection) -> list[str]:
             limit = datetime.now(UTC).date() - timedelta(days=self._settings.retention_days)
             dropped = await partitions.drop_before(connection, limit)
             if dropped:
                 log.info("retention", dropped=dropped)
             return dropped
 
+        return await self._alone(act) or []
+
     async def forget(self) -> None:
-        """Idempotency keys past their time, workers long gone, sources that no message and no head needs."""
-        async with self._alone() as connection:
-            if connection:
-                await connection.execute(statements.FORGET_KEYS, self._settings.idempotency_days)
-                await connection.execute(statements.FORGET_ATTACHMENTS, self._settings.retention_days)
-                await connection.execute(statements.FORGET_WORKERS, 100 * self._settings.lease_seconds)
+        """Idempotency keys past their time, attachments that no message needs, workers long gone."""
+
+        async def act(connection: asyncpg.Connection) -> None:
+            await connection.execute(statements.FORGET_KEYS, self._settings.idempotency_days)
+            await connection.execute(statements.FORGET_ATTACHMENTS, self._settings.retention_days)
+            await connection.execute(statements.FORGET_WORKERS, 100 * self._settings.lease_seconds)
+
+        await self._alone(act)
 
     async def close(self) -> None:
         await self._broker.shutdown()
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[asyncpg.Connection | None]:
-        """A connection that holds the lock, or None when somebody else is at it or Postgres is away."""
+    async def _alone(self, act: Callable[[asyncpg.Connection], Awaitable[Done]]) -> Done | None:
+        """What `act` gives; None, and nothing done, when somebody else is at it or Postgres is away."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                yield connection if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK) else None
+                if await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+                    return await act(connection)
         except engine.AWAY as error:
             log.warning("housekeeping skipped", error=str(error) or type(error).__name__)
+        return None
