@@ -123,6 +123,7 @@ from mine join messages m on m.id = mine.id
 # Recipients that earlier attempts have settled, for messages that are tried again.
 SETTLED = """
 select message_id, recipients from attempts where message_id = any($1::uuid[]) and recipients is not null
+order by message_id, number
 """
 
 # Columns of one verdict, in the order of BOOK's parameters; BOOK's last parameter is the owner.
