@@ -24,8 +24,14 @@ from pytest_asyncio import fixture
 
 from mailboat import dashboard
 from mailboat.db import engine, migrate
+from mailboat.delivery.ring import Doorbell
 from mailboat.domain import identifier
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
+from mailboat.render.pools import Pools
 from mailboat.settings import Settings
+
+Serve = Callable[[Settings], contextlib.AbstractAsyncContextManager[str]]
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = [
@@ -56,7 +62,9 @@ def postgres() -> Iterator[Any]:
 @fixture(loop_scope="session")
 async def pool(postgres: Any) -> AsyncIterator[asyncpg.Pool]:
     pool = await engine.pool(postgres.get_uri(), name="mailboat-test", size=8)
-    await pool.execute("truncate inbox, workers")
+    await pool.execute(
+        "truncate inbox, workers, template_heads, messages, queue, attempts, events, suppressions, audit, providers"
+    )
     yield pool
     await pool.close()
 
@@ -101,20 +109,54 @@ def keep(pool: asyncpg.Pool) -> Callable[..., Awaitable[UUID]]:
 
 
 @fixture(loop_scope="session")
-async def site(pool: asyncpg.Pool, tmp_path: Path) -> AsyncIterator[str]:
+async def site(serve: Serve, tmp_path: Path) -> AsyncIterator[str]:
     """A served dashboard: its origin."""
+    async with serve(Settings(dashboard="open", templates=str(tmp_path))) as origin:
+        yield origin
+
+
+@pytest.fixture
+def serve(
+    pool: asyncpg.Pool, postgres: Any, renderer: Pools, tmp_path: Path
+) -> Callable[[Settings], contextlib.AbstractAsyncContextManager[str]]:
+    """`async with serve(settings) as origin`: a served dashboard while it lasts."""
     client_file = tmp_path / "client.json"
     client_file.write_text('{"api_key": "mb_4F7RW1QD", "api_secret": "a-secret"}')
-    feed, app = dashboard.Feed(pool), FastAPI()
-    settings = Settings(dashboard="open", templates=str(tmp_path))
-    app.include_router(dashboard.router(pool=pool, settings=settings, feed=feed, client_file=client_file))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        serving = asyncio.create_task(server.serve([listener]))
-        yield f"http://localhost:{listener.getsockname()[1]}"
-        feed.close()
-        server.should_exit = True
-        await serving
+
+    @contextlib.asynccontextmanager
+    async def serve(settings: Settings) -> AsyncIterator[str]:
+        feed, app, orm = dashboard.Feed(pool), FastAPI(), engine.orm(postgres.get_uri())
+        catalog = Catalog(Folder(settings.templates), pool)
+        app.include_router(
+            dashboard.router(
+                pool=pool,
+                settings=settings,
+                feed=feed,
+                catalog=catalog,
+                renderer=lambda: renderer,
+                doorbell=Doorbell(),
+                orm=lambda: orm,
+                client_file=client_file,
+            )
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+            serving = asyncio.create_task(server.serve([listener]))
+            yield f"http://localhost:{listener.getsockname()[1]}"
+            feed.close()
+            server.should_exit = True
+            await serving
+        await orm.dispose()
+
+    return serve
+
+
+@fixture(scope="session", loop_scope="session")
+async def renderer() -> AsyncIterator[Pools]:
+    """Render processes; they start with the first preview."""
+    renderer = Pools(1)
+    yield renderer
+    await renderer.close()
 
 
 @fixture(scope="session", loop_scope="session")

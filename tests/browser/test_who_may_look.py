@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import httpx
@@ -11,6 +12,9 @@ from fastapi import FastAPI
 from pytest_asyncio import fixture
 
 from mailboat import dashboard
+from mailboat.delivery.ring import Doorbell
+from mailboat.registry.catalog import Catalog
+from mailboat.registry.folder import Folder
 from mailboat.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -19,8 +23,21 @@ PAGES = ["/ui", "/ui/inbox", "/ui/welcome", "/ui/inbox/stream", f"/ui/inbox/{'0'
 
 
 def client(pool: asyncpg.Pool, settings: Settings) -> httpx.AsyncClient:
-    app = FastAPI()
-    app.include_router(dashboard.router(pool=pool, settings=settings))
+    def unused() -> Any:
+        raise AssertionError("These pages need neither.")
+
+    app, catalog = FastAPI(), Catalog(Folder(settings.templates), pool)
+    app.include_router(
+        dashboard.router(
+            pool=pool,
+            settings=settings,
+            feed=dashboard.Feed(pool),
+            catalog=catalog,
+            renderer=unused,
+            doorbell=Doorbell(),
+            orm=unused,
+        )
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8080")
 
 

@@ -47,7 +47,16 @@ def create(context: Context) -> FastAPI:
     inbox.include_router(dashboard.api_router(pool=context.pool))
     app.include_router(inbox)
     app.include_router(
-        dashboard.router(pool=context.pool, settings=context.settings, feed=context.feed, client_file=client_file)
+        dashboard.router(
+            pool=context.pool,
+            settings=context.settings,
+            feed=context.feed,
+            catalog=context.catalog,
+            renderer=lambda: context.renderer,
+            doorbell=context.doorbell,
+            orm=lambda: context.orm,
+            client_file=client_file,
+        )
     )
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -60,7 +60,12 @@ class Feed:
         self._viewers: set[Viewer] = set()
         self._task: asyncio.Task[None] | None = None
         self._listening = False
+        self._on_close: list[Callable[[], None]] = []
         self.closed = False
+
+    def on_close(self, act: Callable[[], None]) -> None:
+        """Call this too when the feed is closed."""
+        self._on_close.append(act)
 
     @contextlib.contextmanager
     def viewer(self) -> Iterator[Viewer]:
@@ -82,6 +87,8 @@ class Feed:
         self.closed = True
         for viewer in self._viewers:
             viewer.changed.set()
+        for act in self._on_close:
+            act()
 
     async def _listen(self) -> None:
         while True:

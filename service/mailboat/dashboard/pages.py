@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -29,11 +31,17 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# States that are as they should be: an icon and a word, without the filled pill.
+QUIET = frozenset({"scheduled", "queued", "sending", "sent", "delivered", "cancelled", "ok", "closed"})
+ICONS = {"ok": "sent", "warn": "alert", "info": "info", "idle": "scheduled"}
+CSRF: ContextVar[str] = ContextVar("csrf", default="")
+"""The token that forms of this request's session carry."""
+
 
 class Pages:
     """Renders templates/ with autoescape; `Pages()("inbox.html", …)` is the whole answer."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, *, login: bool = False) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("mailboat.dashboard"),
             autoescape=True,
@@ -41,15 +49,20 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(asset=assets.url, version=mailboat.__version__)
-        self._environment.filters.update(brief=brief, clock=clock, full=full, search=search, size=size)
+        self._environment.globals.update(
+            asset=assets.url, version=mailboat.__version__, login=login, csrf=CSRF.get, quiet=QUIET, pills=ICONS
+        )
+        self._environment.filters.update(
+            ago=ago, brief=brief, clock=clock, full=full, lasted=lasted, moment=moment, pretty=pretty, search=search,
+            size=size
+        )  # fmt: skip
 
-    def render(self, template: str, **context: Any) -> str:
+    def render(self, template: str, /, **context: Any) -> str:
         """The text of a template."""
         return self._environment.get_template(template).render(context)
 
     def __call__(
-        self, template: str, /, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+        self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, /, **context: Any
     ) -> Response:
         own = {**HEADERS, "Content-Security-Policy": PAGE_POLICY, "Vary": "HX-Request", **(headers or {})}
         return HTMLResponse(self.render(template, **context), status, own)
@@ -89,3 +102,38 @@ def size(octets: int) -> str:
     if octets < 1000:
         return f"{octets}\u202fB"
     return f"{octets / 1000:.1f}\u202fkB" if octets < 999_950 else f"{octets / 1_000_000:.1f}\u202fMB"
+
+
+def moment(at: datetime, now: datetime | None = None) -> str:
+    """For tables, UTC: 14:02:11 today, 9 Nov 09:02 this year, else 22 Feb 2027."""
+    at, now = at.astimezone(UTC), now or datetime.now(UTC)
+    if at.date() == now.date():
+        return f"{at:%H:%M:%S}"
+    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
+
+
+def lasted(seconds: float) -> str:
+    """41 ms, 1.2 s, 13 min 04 s, 5 h 10 min, 3 days."""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f}\u202fms"
+    if seconds < 60:
+        return f"{seconds:.1f}\u202fs"
+    if seconds < 3600:
+        return f"{int(seconds // 60)}\u202fmin {int(seconds % 60):02}\u202fs"
+    if seconds < 2 * 86400:
+        return f"{int(seconds // 3600)}\u202fh {int(seconds % 3600 // 60):02}\u202fmin"
+    return f"{int(seconds // 86400)} days"
+
+
+def ago(at: datetime, now: datetime | None = None) -> str:
+    """How old something is: 13 min ago."""
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    for size_, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size_:
+            return f"{int(seconds // size_)}\u202f{word} ago"
+    return "just now"
+
+
+def pretty(value: Any) -> str:
+    """JSON to read."""
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The pages of `/ui`: the first steps and the inbox, with the shell around them."""
+"""The pages of `/ui`: who answers what; and the first steps and the inbox, which began it."""
 
 from __future__ import annotations
 
@@ -14,38 +14,66 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from mailboat.dashboard import guard, inbox, mime, pages, parts
 from mailboat.dashboard.assets import KEEP, Assets
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown
 from mailboat.dashboard.feed import Feed, Viewer
 from mailboat.dashboard.inbox import Cursor, Kept, Listing
+from mailboat.dashboard.saves import Saves
+from mailboat.dashboard.views.messages import Messages
+from mailboat.dashboard.views.overview import Overview
+from mailboat.dashboard.views.stopped import Stopped
+from mailboat.dashboard.views.templates import Templates
 from mailboat.db import engine
 from mailboat.delivery import first_mail
+from mailboat.delivery.ring import Doorbell
+from mailboat.errors import Problem
+from mailboat.registry.catalog import Catalog
+from mailboat.render.base import Renderer
 from mailboat.settings import Settings
 
 PATIENCE = 10.0  # seconds that a page may take before Postgres counts as away
 GATHER = 0.15  # seconds in which news are gathered into one event
 KEEPALIVE = 15.0  # seconds between comments on a silent stream
-WITHOUT_POSTGRES = ("/ui/static/", "/ui/inbox/stream")  # their success says nothing about Postgres
+WITHOUT_POSTGRES = (
+    "/ui/static/",
+    "/ui/inbox/stream",
+    "/ui/templates/stream",
+)  # their success says nothing about Postgres
 PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
 
 
 def router(
-    *, pool: asyncpg.Pool, settings: Settings, feed: Feed | None = None, client_file: Path | None = None
+    *,
+    pool: asyncpg.Pool,
+    settings: Settings,
+    feed: Feed,
+    catalog: Catalog,
+    renderer: Callable[[], Renderer],
+    doorbell: Doorbell,
+    orm: Callable[[], AsyncEngine],
+    client_file: Path | None = None,
 ) -> APIRouter:
     """The dashboard. Without any route when it is closed.
 
-    `feed`: pass your own to `close` it when the server stops. `client_file`: the client.json of `mailboat up`, from
-    which the first steps take the key for their curl line.
+    `feed`: `close` it when the server stops; that ends every stream. `renderer` and `orm` are called when they are
+    needed first. `client_file`: the client.json of `mailboat up`, from which the first steps take the key for their
+    curl line.
     """
     if settings.dashboard == "closed":
         return APIRouter()
-    ui = Dashboard(pool, settings, feed or Feed(pool), client_file)
+    assets = Assets()
+    desk = Desk(pool, settings, pages.Pages(assets), catalog, renderer, doorbell, orm)
+    saves = Saves(Path(settings.templates).resolve())
+    feed.on_close(saves.close)
+    ui = Dashboard(desk, assets, feed, client_file)
+    views = (Overview(desk), Messages(desk), Stopped(desk), Templates(desk, saves))
     routes = APIRouter(include_in_schema=False, route_class=ui.edge(), default_response_class=Response)
-    for method, path, handler in (
-        ("GET", "/ui", ui.entry),
+    own: list[Route] = [
         ("GET", "/ui/static/{digest}/{name:path}", ui.static),
         ("GET", "/ui/health", ui.health),
         ("GET", "/ui/welcome", ui.welcome),
@@ -60,22 +88,18 @@ def router(
         ("GET", "/ui/inbox/{message_id}/html", ui.mail_html),
         ("GET", "/ui/inbox/{message_id}/raw", ui.mail_raw),
         ("GET", "/ui/inbox/{message_id}/part/{number}", ui.mail_part),
-    ):
+    ]
+    for method, path, handler in (*own, *(route for view in views for route in view.routes())):
         routes.add_api_route(path, handler, methods=[method])
     return routes
-
-
-class Unknown(Exception):
-    """There is no such mail."""
 
 
 class Dashboard:
     """The handlers. Each answers one request; what goes wrong on the way is answered by `edge`."""
 
-    def __init__(self, pool: asyncpg.Pool, settings: Settings, feed: Feed, client_file: Path | None) -> None:
-        self._pool, self._settings, self._feed, self._client_file = pool, settings, feed, client_file
-        self._assets = Assets()
-        self._pages = pages.Pages(self._assets)
+    def __init__(self, desk: Desk, assets: Assets, feed: Feed, client_file: Path | None) -> None:
+        self._pool, self._settings, self._pages = desk.pool, desk.settings, desk.pages
+        self._assets, self._feed, self._client_file = assets, feed, client_file
         self._away_since: datetime | None = None
 
     def edge(self) -> type[APIRoute]:
@@ -101,11 +125,20 @@ class Dashboard:
                 answer = await handler(request)
         except Unknown:
             return self._pages("unknown.html", 404)
+        except Refused as reason:
+            return self._pages("refused.html", 422, reason=str(reason))
+        except Problem as problem:
+            return self._problem(problem)
         except engine.AWAY as error:
             return self._away(request, error)
         if not request.url.path.startswith(WITHOUT_POSTGRES):
             self._away_since = None
         return answer
+
+    def _problem(self, problem: Problem) -> Response:
+        if problem.status == 404:
+            return self._pages("unknown.html", 404)
+        return self._pages("refused.html", problem.status, reason=problem.detail)
 
     def _away(self, request: Request, error: BaseException) -> Response:
         self._away_since = self._away_since or datetime.now(UTC)
@@ -118,11 +151,7 @@ class Dashboard:
         template = "away-card.html" if request.url.path == "/ui/health" else "away.html"
         return self._pages(template, 503, {"Retry-After": "2"}, **context)
 
-    # ── Entry ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def entry(self) -> Response:
-        there = await inbox.newest(self._pool)
-        return RedirectResponse("/ui/inbox" if there else "/ui/welcome", 302, {"Cache-Control": "no-store"})
+    # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def static(self, digest: str, name: str) -> Response:
         asset = self._assets.get(digest, name)

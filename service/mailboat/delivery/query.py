@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,10 @@ select message_id, detail, recipients from attempts where message_id = any($1::u
 _EVENTS_OF = """
 select message_id, event, recipient, bounce, reason, word, provider, at from events
 where message_id = any($1::uuid[]) and client_id is not null order by message_id, at, id
+"""
+_LISTED = f"""
+select {_COLUMNS}, c.namespace, c.name as client from messages m join queue q on q.id = m.id
+join clients c on c.id = m.client_id where m.id = any($1::uuid[]) order by m.id desc
 """
 
 _RECIPIENTS = "lower(concat(m.envelope -> 'to', m.envelope -> 'cc', m.envelope -> 'bcc'))"
@@ -98,6 +103,15 @@ async def page(pool: asyncpg.Pool, client_id: int, wanted: Filter, *, limit: int
     else:
         following = cursor
     return {"items": items[:limit], "next": following}
+
+
+async def listed(pool: asyncpg.Pool, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """These messages, whoever sent them, newest first: as in a page, and with `client` (`namespace/name`)."""
+    rows = await pool.fetch(_LISTED, ids)
+    return [
+        _summary(row, found) | {"to": _recipients(row), "client": f"{row['namespace']}/{row['client']}"}
+        for row, found in await _standings(pool, rows)
+    ]
 
 
 async def _candidates(

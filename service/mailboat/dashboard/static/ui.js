@@ -80,14 +80,14 @@ const markRows = () => {
   }
 };
 
-// The view and the width that one reads mail in stay from mail to mail.
+// The view and the width that one reads mail in stay from mail to mail, and from save to save.
 const keepViews = () => {
   for (const name of ["view", "view-width"]) {
-    const input = document.querySelector(`.reader input[name="${name}"][value="${sessionStorage.getItem(name)}"]`);
+    const input = document.querySelector(`:is(.reader, #preview) input[name="${name}"][value="${sessionStorage.getItem(name)}"]`);
     if (input) input.checked = true;
   }
 };
-addEventListener("change", ({ target }) => target.matches(".reader [name^=view]") && sessionStorage.setItem(target.name, target.value));
+addEventListener("change", ({ target }) => target.matches(":is(.reader, #preview) [name^=view]") && sessionStorage.setItem(target.name, target.value));
 
 addEventListener("DOMContentLoaded", () => {
   markRows();
@@ -95,6 +95,7 @@ addEventListener("DOMContentLoaded", () => {
 });
 addEventListener("htmx:afterSettle", ({ target }) => {
   markRows();
+  if (target.id === "preview") keepViews();
   if (target.id !== "mail") return;
   keepViews();
   const back = target.querySelector(".back");
@@ -119,11 +120,20 @@ addEventListener("click", async (event) => {
   }
 });
 
+// A plot's tooltip, written into its legend at once.
+addEventListener("pointerover", ({ target }) => {
+  const readout = target.closest?.(".hits rect") && target.closest("figure").querySelector(".readout");
+  if (readout) readout.textContent = target.textContent;
+});
+
+// The template's example again: the browser puts it back after this event.
+addEventListener("reset", ({ target }) => setTimeout(() => target.dispatchEvent(new Event("input", { bubbles: true }))));
+
 addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
-    const find = document.querySelector("[data-find]");
-    if (!find?.checkVisibility()) return;
+    const find = document.querySelector("main [data-find]") || document.querySelector("[data-find]");
     event.preventDefault();
+    if (!find.checkVisibility()) document.getElementById("nav").showPopover();
     find.focus();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     const row = document.activeElement.closest(".mails li");

@@ -1,0 +1,209 @@
+"""Previews: what a template looks like with given data, and where the fault is when it has one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mailboat.dashboard.desk import Desk, Unknown
+from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Revision, Sources
+from mailboat.errors import TemplateFault
+from mailboat.registry.folder import LARGEST_FILE, NAME, Folder
+from mailboat.render.base import Job
+from mailboat.render.lru import Lru
+
+AROUND = 4  # lines of source shown before and after a fault
+LONGEST_LINE = 240
+LONGEST_LINK = 6000  # characters of data that the address of a preview carries; servers take 8 kB in all
+CLIP = 102_000  # octets at which Gmail clips a mail
+OWN_EXAMPLE = b""  # asks a React template for its own PreviewProps
+KEPT = 512
+
+_HEADS = "select namespace, name, digest, origin, updated_at from template_heads order by name, namespace"
+_DECLARED = """
+select exists (select from template_heads where namespace = $1 and name = $2 and origin = 'resource')
+"""
+_LIVE = "select digest from template_heads where namespace = $1 and name = $2"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of source; the one with the fault has its caret's column, counted from 0, or -1."""
+
+    number: int
+    text: str
+    caret: int | None = None
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong, where, and the source around it."""
+
+    message: str
+    place: str
+    lines: tuple[Line, ...] = ()
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """A template with its data, rendered or not: either `rendered` or `fault` is set. `link` is the data for a URL."""
+
+    rendered: Rendered | None
+    fault: Fault | None
+    revision: Revision | None = None
+    link: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(((self.rendered and self.rendered.html) or "").encode("utf-8", "replace"))
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A template in the list."""
+
+    namespace: str
+    name: str
+    preview: Preview
+
+
+class Previews:
+    """Renders templates with their examples, which are kept by digest, or with other data."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._folder = Folder(desk.settings.templates)
+        self._examples: Lru[str, Preview] = Lru(KEPT)
+
+    async def places(self, query: str = "") -> list[tuple[str, str]]:
+        """Namespace and name of every template, by name; what stands in the folder is in `default`."""
+        heads = {(row["namespace"], row["name"]) for row in await self._desk.pool.fetch(_HEADS)}
+        found = heads | {("default", name) for name in self._folder.names()}
+        return sorted((p for p in found if query.lower() in "/".join(p).lower()), key=lambda p: (p[1], p[0]))
+
+    async def items(self, places: list[tuple[str, str]]) -> list[Item]:
+        """These templates with their examples; those with faults first, then those with warnings."""
+        found = [Item(namespace, name, await self.example(namespace, name)) for namespace, name in places]
+        return sorted(found, key=lambda item: (item.preview.fault is None, not _warnings(item.preview)))
+
+    async def example(self, namespace: str, name: str) -> Preview:
+        """A template with its own example. Raises Unknown."""
+        try:
+            revision = await self.revision(namespace, name)
+        except TemplateFault as fault:
+            return Preview(None, self.describe(fault, None))
+        kept = self._examples.get(revision.digest)
+        if kept is None:
+            kept = await self.render(revision, None)
+            self._examples[revision.digest] = kept
+        return kept
+
+    async def revision(self, namespace: str, name: str) -> Revision:
+        """As it is now; of the folder, as it is on disk this moment. Raises Unknown, TemplateFault."""
+        if not NAME.fullmatch(name) or "\0" in namespace:
+            raise Unknown
+        if not await self._desk.pool.fetchval(_DECLARED, namespace, name):
+            loaded = await asyncio.to_thread(self._folder.load, name)
+            if loaded is not None:
+                return loaded[0]
+        revision = await self._desk.catalog.resolve(namespace, name)
+        if revision is None:
+            raise Unknown
+        return revision
+
+    async def live(self, namespace: str, name: str) -> Revision | None:
+        """The last revision that could be read, which mail is sent with."""
+        digest = await self._desk.pool.fetchval(_LIVE, namespace, name)
+        return await self._desk.catalog.load(digest) if digest else None
+
+    async def render(self, revision: Revision, data: str | None, locale: str | None = None) -> Preview:
+        """With these data, JSON as somebody typed it; None is the example."""
+        try:
+            encoded = _encoded(revision.sources, data)
+        except ValueError as error:
+            return Preview(None, Fault(f"The data are not JSON: {error}", "data"), revision)
+        link = "" if data is None else pack(encoded)
+        if len(link) > LONGEST_LINK:
+            return Preview(None, Fault("The data are too large to preview: leave some of them out.", "data"), revision)
+        (outcome,) = await self._desk.renderer().render([Job(revision, encoded, locale or None)])
+        if isinstance(outcome, Rendered):
+            return Preview(outcome, None, revision, link)
+        fault = outcome if isinstance(outcome, TemplateFault) else TemplateFault(str(outcome))
+        return Preview(None, self.describe(fault, revision), revision)
+
+    def describe(self, fault: TemplateFault, revision: Revision | None) -> Fault:
+        """The fault with the source around it, where that can be found."""
+        place = ":".join(str(part) for part in (fault.file, fault.line, fault.column) if part)
+        return Fault(fault.message, place, frame(*self._source(fault, revision), fault.line, fault.column))
+
+    def _source(self, fault: TemplateFault, revision: Revision | None) -> tuple[str, int]:
+        """The author's file and the number of its first line; "" when there is none."""
+        if revision and fault.file in revision.sources.files:
+            first = revision.sources.first_line.get(fault.file, 1)
+            if fault.line >= first:
+                return revision.sources.files[fault.file], first
+        return _read(self._folder.root, fault.file), 1
+
+
+def frame(source: str, first: int, line: int, column: int) -> tuple[Line, ...]:
+    """The lines around a place; none where it is unknown."""
+    lines = re.split(r"\r\n|\r|\n", source) if source else []
+    at = line - first
+    if not 0 <= at < len(lines):
+        return ()
+    start = max(at - AROUND, 0)
+    return tuple(
+        Line(first + n, lines[n][:LONGEST_LINE], (column - 1 if n == at else None))
+        for n in range(start, min(at + AROUND + 1, len(lines)))
+    )
+
+
+def example_text(sources: Sources) -> str:
+    """The example as one edits it. React keeps its own, which need not be JSON: {} stands for it."""
+    return json.dumps(sources.example, indent=2, ensure_ascii=False)
+
+
+def pack(data: bytes) -> str:
+    """Data for a URL."""
+    return base64.urlsafe_b64encode(zlib.compress(data, 9)).rstrip(b"=").decode()
+
+
+def unpack(link: str) -> str:
+    """What `pack` packed. Raises Unknown."""
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.urlsafe_b64decode(link + "=" * (-len(link) % 4)), LARGEST_FILE)
+        return data.decode()
+    except (ValueError, zlib.error):
+        raise Unknown from None
+
+
+def _encoded(sources: Sources, data: str | None) -> bytes:
+    """What the renderer gets. Raises ValueError for what is no JSON object."""
+    if data is None or (sources.engine == "react" and data.strip() in ("", "{}")):
+        return OWN_EXAMPLE if sources.engine == "react" else msgspec.json.encode(sources.example)
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error).removeprefix("JSON is malformed: ")) from None
+    if not isinstance(value, dict):
+        raise ValueError("they have to be an object, in braces")
+    return msgspec.json.encode(value)
+
+
+def _read(root: Path, file: str) -> str:
+    path = (root / file).resolve()
+    try:
+        if file and path.is_relative_to(root) and path.stat().st_size <= LARGEST_FILE:
+            return path.read_text("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+    return ""
+
+
+def _warnings(preview: Preview) -> tuple[Any, ...]:
+    return preview.rendered.warnings if preview.rendered else ()

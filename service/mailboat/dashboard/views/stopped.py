@@ -1,0 +1,168 @@
+"""Mail that stopped: dead letters by their reason, with replay; and held mail, which a person decides about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mailboat.dashboard.desk import Desk, Refused, Route, form, identifier
+from mailboat.db.states import State
+from mailboat.delivery import diagnosis, stopped
+
+GROUPS, ROWS, PAGE = 12, 5, 50
+KINDS = {"dead": State.DEAD, "failed": State.FAILED}
+FIELDS = ("status", "client", "provider", "template", "q")
+
+_COUNTS = "select state, count(*) from queue where state in (4, 5, 7) group by state"
+_CLIENTS = "select namespace || '/' || name from clients order by 1 limit 500"
+_PROVIDERS = "select distinct provider from queue where state in (4, 5, 7) and provider is not null order by 1"
+
+
+class Stopped:
+    """`/ui/dead-letters` and `/ui/held`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        return [
+            ("GET", "/ui/dead-letters", self.dead),
+            ("GET", "/ui/dead-letters/of", self.of),
+            ("POST", "/ui/dead-letters/replay", self.replay),
+            ("POST", "/ui/dead-letters/{message_id}/replay", self.replay_one),
+            ("GET", "/ui/held", self.held),
+            ("POST", "/ui/held/{message_id}/release", self.release),
+            ("POST", "/ui/held/{message_id}/fail", self.fail),
+        ]
+
+    async def dead(self, request: Request) -> Response:
+        given = _given(dict(request.query_params))
+        wanted = _filter(given, error=given["q"] or None)
+        reasons = await stopped.reasons(self._desk.pool, wanted)
+        groups = [await self._group(given, reason) for reason in reasons[:GROUPS]]
+        return self._desk.pages(
+            "dead-letters.html",
+            given=given,
+            groups=groups,
+            others=len(reasons) - len(groups),
+            total=sum(reason["messages"] for reason in reasons),
+            narrowed=any(given[name] for name in ("client", "provider", "template", "q")),
+            clients=[row[0] for row in await self._desk.pool.fetch(_CLIENTS)],
+            providers=[row[0] for row in await self._desk.pool.fetch(_PROVIDERS)],
+            counts=await self._counts(),
+        )
+
+    async def _group(self, given: dict[str, str], reason: dict[str, Any]) -> dict[str, Any]:
+        found = await stopped.page(
+            self._desk.pool, _filter(given, error=reason["error"] or None), limit=ROWS, cursor=None
+        )
+        return {
+            **reason,
+            "rows": found["items"],
+            "means": diagnosis.of_words(reason["error"]),
+            "query": urlencode({**{k: v for k, v in given.items() if v and k != "q"}, "error": reason["error"]}),
+        }
+
+    async def of(self, request: Request) -> Response:
+        """All messages of one reason, page by page."""
+        asked = dict(request.query_params)
+        given, error = _given(asked), asked.get("error", "")
+        found = await stopped.page(
+            self._desk.pool, _filter(given, error=error or None), limit=PAGE, cursor=asked.get("cursor") or None
+        )
+        query = {**{k: v for k, v in given.items() if v}, "error": error}
+        return self._desk.pages(
+            "dead-letters-of.html",
+            given=given,
+            error=error,
+            found=found,
+            means=diagnosis.of_words(error),
+            older=urlencode({**query, "cursor": found["next"]}) if found["next"] else None,
+        )
+
+    async def replay(self, request: Request) -> Response:
+        """Some more of them, and the progress; its answer asks for the next ones until none remain.
+
+        What dies again meanwhile is left alone: only what stopped before the replay began belongs to it.
+        """
+        asked = await form(request)
+        given, error = _given(asked), asked.get("error", "")
+        began = _moment(asked.get("until", ""))
+        done = int(asked["done"]) if asked.get("done", "").isdecimal() else 0
+        wanted = _filter(given, error=error or given["q"] or None, until=began)
+        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted)
+        if not done:
+            about = {name: value for name, value in {**given, "error": error}.items() if value}
+            await self._desk.note("dead_letters.replay", given["status"], about)
+        done += result["replayed"]
+        return self._desk.pages(
+            "job.html",
+            given=given,
+            error=error,
+            until=began.isoformat(),
+            done=done,
+            remaining=result["remaining"] if result["replayed"] else 0,
+            left=result["remaining"],
+        )
+
+    async def replay_one(self, message_id: str) -> Response:
+        number = identifier(message_id)
+        if not await stopped.replay_one(self._desk.pool, self._desk.doorbell, number):
+            raise Refused("This message is neither dead nor failed any more.")
+        await self._desk.note("message.replay", str(number), {})
+        return self._desk.pages("gone.html", text="Queued again")
+
+    async def held(self, cursor: str = "") -> Response:
+        wanted = stopped.Filter(states=(State.HELD,))
+        found = await stopped.page(self._desk.pool, wanted, limit=PAGE, cursor=cursor or None)
+        return self._desk.pages("held.html", found=found, counts=await self._counts())
+
+    async def release(self, message_id: str) -> Response:
+        number = identifier(message_id)
+        if not await stopped.release(self._desk.pool, self._desk.doorbell, number):
+            raise Refused("This message is not held any more.")
+        await self._desk.note("held.release", str(number), {})
+        return self._desk.pages("decided.html", id=number, word="queued", text="It is queued again.")
+
+    async def fail(self, message_id: str) -> Response:
+        number = identifier(message_id)
+        if not await stopped.give_up(self._desk.pool, number):
+            raise Refused("This message is not held any more.")
+        await self._desk.note("held.fail", str(number), {})
+        return self._desk.pages("decided.html", id=number, word="failed", text="It is not sent again.")
+
+    async def _counts(self) -> dict[str, int]:
+        return await counts(self._desk)
+
+
+async def counts(desk: Desk) -> dict[str, int]:
+    """How many messages are dead, failed and held."""
+    found = {State(row["state"]).word: row["count"] for row in await desk.pool.fetch(_COUNTS)}
+    return {word: found.get(word, 0) for word in ("dead", "failed", "held")}
+
+
+def _given(asked: dict[str, str]) -> dict[str, str]:
+    given = {name: asked.get(name, "").replace("\0", "").strip() for name in FIELDS}
+    return {**given, "status": given["status"] if given["status"] in KINDS else "dead"}
+
+
+def _filter(given: dict[str, str], *, error: str | None, until: datetime | None = None) -> stopped.Filter:
+    return stopped.Filter(
+        states=(KINDS[given["status"]],),
+        client=given["client"] or None,
+        template=given["template"] or None,
+        provider=given["provider"] or None,
+        error=error,
+        until=until,
+    )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC)

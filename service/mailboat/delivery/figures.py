@@ -1,0 +1,170 @@
+"""Figures for people: what became of the mail, interval by interval, and what waits. A few seconds old will do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from mailboat.db.states import Lane, State
+from mailboat.domain import identifier
+
+SECONDS = {"1h": 60, "24h": 900, "7d": 7200, "30d": 28800}  # an interval of each range
+SLOTS = {"1h": 60, "24h": 96, "7d": 84, "30d": 90}
+EVENTS = ("delivered", "bounced", "complained", "rejected", "deferred")
+NEWEST = 2000  # messages that latencies and providers are taken from
+FRESH_SECONDS = 4.0
+REST = 30  # figures that took a second to gather are kept for so many
+
+# Both are by the moment at which the message was accepted: its id says it.
+_STATES = """
+select width_bucket(id, $1::uuid[]) as slot, state, count(*) from queue where id >= $2 group by 1, 2
+"""
+_REPORTED = """
+select width_bucket(message_id, $1::uuid[]) as slot, event, count(distinct message_id) from events
+where message_id >= $2 and event = any($3::text[]) and client_id is not null group by 1, 2
+"""
+_LANES = """
+select lane, count(*), extract(epoch from now() - min(run_at))::float8 as age from queue where state = 1 group by lane
+"""
+_UNDERWAY = "select state, count(*) from queue where state in (0, 2) group by state"
+_RECENT = f"""
+with newest as (select id, created_at from messages order by id desc limit {NEWEST})
+select a.provider, count(*) filter (where a.outcome = 'sent') as sent, count(*) as attempts,
+    percentile_cont(0.95) within group (order by a.seconds) as p95
+from newest m join attempts a on a.message_id = m.id where a.provider is not null group by 1 order by 3 desc
+"""
+_LATENCY = f"""
+with newest as (select id, created_at from messages order by id desc limit {NEWEST})
+select percentile_cont(array[0.5, 0.95, 0.99]) within group
+    (order by extract(epoch from a.started_at - m.created_at)::float8 + a.seconds)
+from newest m join attempts a on a.message_id = m.id where a.outcome = 'sent' and a.number = 1
+"""
+_WHY = """
+select reason, count(*) from events
+where received_at >= $1 and event in ('bounced', 'rejected', 'complained') group by 1 order by 2 desc limit 6
+"""
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One figure per interval, of messages accepted in it."""
+
+    accepted: list[int]
+    delivered: list[int]
+    sent: list[int]
+    waiting: list[int]
+    bounced: list[int]
+    complained: list[int]
+    deferred: list[int]
+    failed: list[int]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What a lane holds that could go now, and for how long the oldest of it has."""
+
+    lane: str
+    count: int
+    age: float
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """`starts` are the beginnings of the intervals. `latency`: median, p95 and p99 in seconds; None before any mail."""
+
+    starts: list[datetime]
+    series: Series
+    lanes: list[Waiting]
+    sending: int
+    scheduled: int
+    latency: list[float] | None
+    providers: list[dict[str, Any]]
+    why: list[tuple[str, int]]
+    taken_at: datetime
+
+
+class Gauge:
+    """Gathers figures at most as often as they are cheap: everybody who looks gets the same."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._kept: dict[str, tuple[float, Figures]] = {}
+        self._lock = asyncio.Lock()
+
+    async def read(self, span: str) -> Figures:
+        """Figures of `1h`, `24h`, `7d` or `30d`. Raises what `engine.AWAY` names."""
+        async with self._lock:
+            until, figures = self._kept.get(span, (0.0, None))
+            if figures is None or time.monotonic() >= until:
+                began = time.monotonic()
+                figures = await gather(self._pool, span, datetime.now(UTC))
+                took = time.monotonic() - began
+                self._kept[span] = time.monotonic() + max(FRESH_SECONDS, took * REST), figures
+            return figures
+
+
+async def gather(pool: asyncpg.Pool, span: str, now: datetime) -> Figures:
+    """The figures as they are at this moment."""
+    starts = intervals(span, now)
+    bounds = [identifier.floor(start) for start in starts]
+    states, reported = await asyncio.gather(
+        pool.fetch(_STATES, bounds, bounds[0]), pool.fetch(_REPORTED, bounds, bounds[0], list(EVENTS))
+    )
+    latency = await pool.fetchval(_LATENCY)
+    underway = {row["state"]: row["count"] for row in await pool.fetch(_UNDERWAY)}
+    return Figures(
+        starts,
+        _series(len(starts), states, reported),
+        _lanes(await pool.fetch(_LANES)),
+        underway.get(State.SENDING, 0),
+        underway.get(State.SCHEDULED, 0),
+        list(latency) if latency else None,
+        [dict(row) for row in await pool.fetch(_RECENT)],
+        [(row["reason"], row["count"]) for row in await pool.fetch(_WHY, starts[0])],
+        now,
+    )
+
+
+def intervals(span: str, now: datetime) -> list[datetime]:
+    """The beginnings of a range's intervals, on round moments; the last one is not over yet."""
+    seconds = SECONDS[span]
+    last = int(now.timestamp()) // seconds * seconds
+    return [datetime.fromtimestamp(last, UTC) - timedelta(seconds=seconds * n) for n in range(SLOTS[span])][::-1]
+
+
+def _series(count: int, states: Sequence[asyncpg.Record], reported: Sequence[asyncpg.Record]) -> Series:
+    """What was accepted, parted by what became of it; each message is in one part, as far as counts can tell."""
+    by_state = {(row["slot"] - 1, row["state"]): row["count"] for row in states}
+    by_event = {(row["slot"] - 1, row["event"]): row["count"] for row in reported}
+
+    def states_of(*wanted: State) -> list[int]:
+        return [sum(by_state.get((slot, state), 0) for state in wanted) for slot in range(count)]
+
+    def events_of(*words: str) -> list[int]:
+        return [sum(by_event.get((slot, word), 0) for word in words) for slot in range(count)]
+
+    bounced, complained = events_of("bounced", "rejected"), events_of("complained")
+    sent, said = states_of(State.SENT), events_of("delivered")
+    delivered = [max(min(a, b) - c, 0) for a, b, c in zip(said, sent, complained, strict=True)]
+    return Series(
+        accepted=states_of(*State),
+        delivered=delivered,
+        sent=[max(a - b - c - d, 0) for a, b, c, d in zip(sent, delivered, bounced, complained, strict=True)],
+        waiting=states_of(State.SCHEDULED, State.QUEUED, State.SENDING),
+        bounced=bounced,
+        complained=complained,
+        deferred=events_of("deferred"),
+        failed=states_of(State.FAILED, State.DEAD),
+    )
+
+
+def _lanes(rows: Sequence[asyncpg.Record]) -> list[Waiting]:
+    found = {row["lane"]: row for row in rows}
+    return [
+        Waiting(lane.word, found[lane]["count"], max(found[lane]["age"], 0.0)) if lane in found
+        else Waiting(lane.word, 0, 0.0)
+        for lane in Lane
+    ]  # fmt: skip

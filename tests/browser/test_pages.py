@@ -1,0 +1,234 @@
+"""Every page with real mail of every kind, as somebody uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from playwright.async_api import Page, expect
+
+from mailboat.db.states import State
+from mailboat.domain import identifier
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Send = Callable[..., Awaitable[UUID]]
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def send(pool: asyncpg.Pool) -> Send:
+    """send(to, state, …): a message as the road leaves it, with its attempt and the event about it."""
+
+    async def send(
+        to: str = "ada@example.com",
+        state: State = State.SENT,
+        *,
+        event: str = "",
+        words: str = "250 OK",
+        ago: float = 60.0,
+        client: str = "storefront",
+        template: str | None = None,
+    ) -> UUID:
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        message_id = identifier.at(int(at.timestamp() * 1000), identifier.new().bytes[:10])
+        client_id = await pool.fetchval(
+            """insert into clients (name, senders) values ($1, '{*}') on conflict (namespace, name)
+               do update set name = excluded.name returning id""",
+            client,
+        )
+        envelope = {"sender": _address("orders@shop.example.com"), "to": [_address(to)]}
+        content = {"subject": f"Hello {to}", "html": f"<h1>Hello {to}</h1>", "text": f"Hello {to}"}
+        await pool.execute(
+            """insert into messages (id, client_id, created_at, template, envelope, data, content, traceparent)
+               values ($1, $2, $3, $4, $5::json, '{}', $6::json, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')
+            """,  # noqa: E501 - the traceparent is one word
+            message_id,
+            client_id,
+            at,
+            template,
+            json.dumps(envelope),
+            json.dumps(content),
+        )
+        stopped = state in (State.DEAD, State.FAILED, State.HELD)
+        tried = state not in (State.SCHEDULED, State.QUEUED)
+        await pool.execute(
+            """insert into queue (id, client_id, lane, state, attempts, run_at, provider, error, updated_at)
+               values ($1, $2, 1, $3, $4, $5, 'ses-eu', $6, $5)""",
+            message_id,
+            client_id,
+            state,
+            int(tried),
+            at,
+            words if stopped else None,
+        )
+        if tried:
+            outcome = {State.SENT: "sent", State.HELD: "uncertain"}.get(state, "failed")
+            await pool.execute(
+                """insert into attempts (message_id, number, provider, outcome, detail, started_at, seconds)
+                   values ($1, 1, 'ses-eu', $2, $3, $4, 0.041)""",
+                message_id,
+                outcome,
+                words,
+                at + timedelta(milliseconds=20),
+            )
+        if event:
+            await pool.execute(
+                """insert into events (provider, event_id, recipient, event, word, reason, message_id, client_id,
+                   provider_message_id, at, look_at, bounce)
+                   values ('ses-eu', $1, $2, $3, $3, $4, $5, $6, '', $7, null, 'hard')""",
+                str(message_id),
+                to,
+                event,
+                words,
+                message_id,
+                client_id,
+                at + timedelta(seconds=3),
+            )
+        return message_id
+
+    return send
+
+
+def _address(email: str) -> dict[str, Any]:
+    return {"email": email}
+
+
+async def test_a_bounced_mail_is_found_and_says_why(site: str, page: Page, send: Send) -> None:
+    await send("grace@example.net", event="delivered")
+    await send("gone@example.org", event="bounced", words="550 5.1.1 user unknown")
+    await page.goto(f"{site}/ui/messages")
+    await expect(page.locator("tbody .go")).to_have_text(["gone@example.org", "grace@example.net"])
+    await page.get_by_role("combobox", name="Status").select_option("bounced")
+    await expect(page.locator("tbody .go")).to_have_text(["gone@example.org"])
+    await expect(page).to_have_url(f"{site}/ui/messages?q=&status=bounced&client=&template=&time=")
+    await page.get_by_role("link", name="gone@example.org").click()
+    await expect(page.get_by_text("There is no such mailbox at the recipient's domain.").first).to_be_visible()
+    await expect(page.locator(".timeline h3")).to_have_text(
+        ["Accepted", "Attempt 1: sent by ses-eu", "Bounced: gone@example.org"]
+    )
+    await expect(page.frame_locator("iframe").get_by_role("heading")).to_have_text("Hello gone@example.org")
+
+
+async def test_messages_are_found_by_recipient_and_by_id_and_paged(site: str, page: Page, send: Send) -> None:
+    ids = [await send(f"user-{n}@example.com", ago=1000 - n) for n in range(60)]
+    await page.goto(f"{site}/ui/messages")
+    await expect(page.locator("tbody .go")).to_have_count(50)
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.locator("tbody .go").last).to_have_text("user-0@example.com")
+    await expect(page.locator("tbody .go")).to_have_count(10)
+    await page.locator("main").get_by_role("searchbox").fill("USER-17@")
+    await expect(page.locator("tbody .go")).to_have_text(["user-17@example.com"])
+    await page.locator("main").get_by_role("searchbox").fill(str(ids[3]))
+    await expect(page.locator("tbody .go")).to_have_text(["user-3@example.com"])
+    await page.locator("main").get_by_role("searchbox").fill("nobody%")
+    await expect(page.get_by_text("No message fits")).to_be_visible()
+
+
+async def test_a_scheduled_mail_is_cancelled(site: str, page: Page, send: Send, pool: asyncpg.Pool) -> None:
+    message_id = await send("later@example.com", State.SCHEDULED, ago=-3600)
+    await page.goto(f"{site}/ui/messages/{message_id}")
+    await page.get_by_role("button", name="Cancel").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel this mail").click()
+    await expect(page.locator("h1 + .sub .pill")).to_have_text("cancelled")
+    assert await pool.fetchval("select state from queue where id = $1", message_id) == State.CANCELLED
+    assert await pool.fetchval("select action from audit") == "message.cancel"
+
+
+async def test_dead_letters_are_grouped_by_reason_and_replayed(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    for n in range(7):
+        await send(f"late-{n}@example.com", State.DEAD, words="Timed out after 10 s")
+    await send("other@example.com", State.DEAD, words="503 Service Unavailable")
+    await page.goto(f"{site}/ui/dead-letters")
+    await expect(page.locator(".side .count")).to_have_text("8 to look at")
+    await expect(page.locator("#groups h2")).to_have_text(["Timed out after 10 s", "503 Service Unavailable"])
+    await page.locator("#groups .card").first.get_by_role("button", name="Replay").first.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    await expect(page.locator("#job h2")).to_have_text("7 messages are queued again")
+    await page.get_by_role("link", name="Show what is left").click()
+    await expect(page.locator("#groups h2")).to_have_text(["503 Service Unavailable"])
+    await page.locator("tbody").get_by_role("button", name="Replay").click()
+    await expect(page.get_by_text("Queued again")).to_be_visible()
+    assert await pool.fetchval("select count(*) from queue where state = 1") == 8
+
+
+async def test_a_long_replay_goes_on_until_all_are_queued(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    first = await send("many@example.com", State.DEAD, words="Timed out")
+    await pool.execute(
+        """with copies as (select unnest($2::uuid[]) as id),
+           made as (insert into messages (id, client_id, created_at, envelope, data, traceparent)
+                    select c.id, client_id, created_at, envelope, data, traceparent from messages, copies c
+                    where messages.id = $1 returning id)
+           insert into queue (id, client_id, lane, state, attempts, run_at, error, updated_at)
+           select made.id, client_id, 1, 5, 1, run_at, error, updated_at from queue, made where queue.id = $1""",
+        first,
+        [identifier.new() for _ in range(2500)],
+    )
+    await page.goto(f"{site}/ui/dead-letters")
+    await page.get_by_role("button", name="Replay all").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Replay all").click()
+    await expect(page.locator("#job h2")).to_have_text("2,501 messages are queued again")
+    assert await pool.fetchval("select count(*) from queue where state = 1") == 2501
+    assert await pool.fetchval("select count(*) from audit") == 1
+
+
+async def test_held_mail_is_sent_again_or_not(site: str, page: Page, send: Send, pool: asyncpg.Pool) -> None:
+    again = await send("again@example.com", State.HELD, words="Connection reset after the final dot")
+    never = await send("never@example.com", State.HELD, words="Read timed out")
+    await page.goto(f"{site}/ui/held")
+    card = page.locator("article", has_text="again@example.com")
+    await card.get_by_role("button", name="Send again", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="Send again", exact=True).click()
+    await expect(page.get_by_text("It is queued again.")).to_be_visible()
+    card = page.locator("article", has_text="never@example.com")
+    await card.get_by_role("button", name="Do not send again").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Fail it").click()
+    await expect(page.get_by_text("It is not sent again.")).to_be_visible()
+    assert await pool.fetchval("select state from queue where id = $1", again) == State.QUEUED
+    assert await pool.fetchval("select state from queue where id = $1", never) == State.FAILED
+
+
+async def test_the_overview_says_what_needs_a_person_and_counts_the_rest(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    for n in range(12):
+        await send(f"user-{n}@example.com", event="delivered", ago=600 * n + 60)
+    await send("gone@example.org", event="bounced", words="550 5.1.1 user unknown")
+    await send("waits@example.org", State.QUEUED, ago=120)
+    await send("dead@example.org", State.DEAD, words="Timed out")
+    await page.goto(f"{site}/ui")
+    await expect(page.locator(".todo h3").first).to_contain_text("Worker needs a look")
+    await expect(page.get_by_role("heading", name="1 dead letter", exact=True)).to_be_visible()
+    await expect(page.locator(".stats dd:nth-of-type(1)")).to_contain_text(["15", "13", "12", "1", "1", "1"])
+    await expect(page.locator(".lane b").nth(1)).to_contain_text("2\u202fmin")
+    await page.locator("#flow .hits rect").last.hover()
+    await expect(page.locator("#flow .readout").first).to_contain_text("accepted")
+    await page.get_by_role("link", name="1 h", exact=True).click()
+    await expect(page.locator(".stats dd").first).to_have_text("9")
+
+
+async def test_nothing_that_anybody_sends_runs_in_a_page(site: str, page: Page, send: Send) -> None:
+    """The fixture `page` fails for whatever a script or the content policy says."""
+    message_id = await send("ada@example.com", State.DEAD, words=SCRIPT, client="storefront")
+    for path in ("", "/messages", f"/messages/{message_id}", "/dead-letters", f"/messages?q={SCRIPT}"):
+        await page.goto(f"{site}/ui{path}")
+    await page.goto(f"{site}/ui/dead-letters")
+    await expect(page.locator("#groups h2")).to_have_text(SCRIPT)
+
+
+@pytest.mark.parametrize("path", ["", "/messages", "/dead-letters", "/held", "/templates"])
+async def test_every_page_fits_a_phone(site: str, phone: Page, send: Send, path: str) -> None:
+    await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.DEAD, words="Timed out " * 30)
+    await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.HELD, words="Timed out " * 30)
+    await phone.goto(f"{site}/ui{path}")
+    await expect(phone.locator("h1")).to_be_visible()
+    assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
