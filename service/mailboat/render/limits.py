@@ -1,8 +1,13 @@
-"""Limits that a render process sets itself. The parent's SIGKILL stands behind them."""
+"""Limits that a render process sets itself. The parent's SIGKILL stands behind them.
+
+A step's time is what the CPU gave it, as long as the wall's clock is not far ahead: on a machine with too much to do, a
+good template would otherwise fail for its neighbours' work.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import ParamSpec, TypeVar
@@ -18,6 +23,10 @@ SOFT_RENDER_SECONDS = 0.18
 """A render that is not done after this long is interrupted, if it can be."""
 COMPILE_SECONDS = 2.0
 """The same for compiling a revision; the parent kills a little later."""
+STARVED_SECONDS = 2.0
+"""How far the wall's clock may be ahead while a step waits for its share of the CPU."""
+FAIR_SHARE = 0.7
+"""A step that had this part of its time on the CPU was not starved."""
 LARGEST_OUTPUT = 2 << 20
 """Characters of HTML, or of text, that a template may make."""
 
@@ -34,20 +43,44 @@ class Exhausted(TemplateFault):
     """A fault after which the process is not used again: it was interrupted anywhere, or out of memory."""
 
 
-def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
-    raise RenderTimeout
+def starved(seconds: float, used: float, passed: float) -> float:
+    """Seconds to wait longer for a step that had `used` of its `seconds` on the CPU in the time `passed`; 0: end it."""
+    if used >= seconds * FAIR_SHARE or passed >= seconds + STARVED_SECONDS:
+        return 0.0
+    return max(0.01, seconds - used)
+
+
+class _Alarm:
+    """The timer of the step that this process is at."""
+
+    def __init__(self) -> None:
+        self._seconds = self._begun = self._used = 0.0
+
+    def set(self, seconds: float) -> None:
+        self._seconds, self._begun, self._used = seconds, time.monotonic(), time.process_time()
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def rings(self, _signal: int, _frame: FrameType | None) -> None:
+        used, passed = time.process_time() - self._used, time.monotonic() - self._begun
+        if more := starved(self._seconds, used, passed):
+            signal.setitimer(signal.ITIMER_REAL, more)
+        else:
+            raise RenderTimeout
+
+
+_alarm = _Alarm()
 
 
 def install() -> None:
     """Make `limited` work. Main thread only."""
-    signal.signal(signal.SIGALRM, _time_is_up)
+    signal.signal(signal.SIGALRM, _alarm.rings)
 
 
 def limited(
     seconds: float, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
     """Do the work; raises RenderTimeout inside it when it takes longer."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    _alarm.set(seconds)
     try:
         return work(*args, **kwargs)
     finally:
