@@ -285,7 +285,7 @@ async def test_a_mail_that_waits_for_the_cpu_is_not_late(make_pool: PoolMaker, j
     (probe,) = await pool.render([job(BUSY, {"n": 0})])
     assert isinstance(probe, Rendered)
     core = min(os.sched_getaffinity(0))
-    rivals = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
+    rivals = [await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass") for _ in range(8)]
     try:
         for pid in (*pool.pids, *(rival.pid for rival in rivals)):
             os.sched_setaffinity(pid, {core})
@@ -299,4 +299,4 @@ async def test_a_mail_that_waits_for_the_cpu_is_not_late(make_pool: PoolMaker, j
     finally:
         for rival in rivals:
             rival.kill()
-            rival.wait()
+            await rival.wait()
