@@ -178,6 +178,29 @@ where id in (select id from queue where id = any($1::uuid[]) and state = 2 and o
 returning id, client_id, lane
 """
 
+# To the next provider within one delivery: the failed try keeps its row, and the message's next one gets a number of its
+# own, which does not count against its retries. $3: the number of the failed try.
+MOVE_ON = """
+with moved as (
+    update queue set attempts = attempts + 1, forgiven = forgiven + 1, provider = $4, error = $6, updated_at = now()
+    where id = $1 and state = 2 and owner = $2 and attempts = $3
+    returning id
+), kept as (
+    insert into attempts (message_id, number, provider, outcome, detail, started_at, seconds)
+    values ($1, $3, $4, $5, $6, $7, $8) on conflict do nothing
+)
+select id from moved
+"""
+
+# No provider may be asked now: later, as if never claimed. $1: ids, $2: attempt numbers, $3: seconds, $4: why, $5: own
+# id.
+POSTPONE = """
+update queue q set state = 0, owner = null, attempts = q.attempts - 1, error = t.error, updated_at = now(),
+    run_at = now() + t.delay * interval '1 second'
+from unnest($1::uuid[], $2::smallint[], $3::double precision[], $4::text[]) as t(id, number, delay, error)
+where q.id = t.id and q.state = 2 and q.owner = $5 and q.attempts = t.number
+"""
+
 REGISTER = "insert into workers (name) values ($1) returning id"
 HEARTBEAT = "update workers set heartbeat_at = now() where id = $1 returning id"
 # A row with its id again, should housekeeping have taken us for dead.

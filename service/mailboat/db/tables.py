@@ -332,6 +332,72 @@ class ClientSecret(SQLModel, table=True):
     rotate_request: str = Field(default="", sa_column=_text(default=""))
 
 
+class CircuitChange(SQLModel, table=True):
+    """One change of a provider's circuit breaker. What is `manual` was decided by a person, and holds."""
+
+    __tablename__ = "circuit_changes"
+    __table_args__ = (
+        Index("circuit_changes_provider", "provider", "id"),
+        Index("circuit_changes_manual", "provider", "id", postgresql_where=text("manual")),
+    )
+    id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
+    provider: str = Field(sa_column=_text())
+    state: str = Field(sa_column=_text())
+    manual: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    reason: str = Field(sa_column=_text())
+    at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class WebhookEndpoint(SQLModel, table=True):
+    """A URL that a client wants told of events; no `events`: of all. `origin`: api or resource.
+
+    `sealed` holds the current secret and the one before, which signs too until `old_secret_until`. `failures` counts
+    since the last success, `failing_since` is the first of them.
+    """
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (UniqueConstraint("client_id", "url"),)
+    id: UUID = Field(primary_key=True)
+    client_id: int = Field(sa_column=Column(ForeignKey("clients.id", ondelete="CASCADE"), nullable=False))
+    url: str = Field(sa_column=_text())
+    events: list[str] = Field(default_factory=list, sa_column=_texts())
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    old_secret_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+    origin: str = Field(default="api", sa_column=_text(default="api"))
+    failures: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    failing_since: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+    paused_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, now=False))
+    paused_reason: str | None = Field(default=None, sa_column=_text(nullable=True))
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """One fact on its way to one endpoint. `state`: 0 waits, 1 its endpoint is paused, 2 sending, 3 delivered, 5 given
+    up. `tries` is the log: when, the answer's status, what went wrong, how long it took."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("webhook_deliveries_due", "endpoint_id", "run_at", postgresql_where=text("state = 0")),
+        Index("webhook_deliveries_owned", "owner", postgresql_where=text("state = 2")),
+        Index("webhook_deliveries_log", "endpoint_id", text("created_at DESC"), text("id DESC")),
+        Index("webhook_deliveries_created", "created_at"),
+    )
+    id: UUID = Field(primary_key=True)
+    endpoint_id: UUID = Field(sa_column=Column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False))
+    event: str = Field(sa_column=_text())
+    body: Any = Field(sa_column=Column(JSON, nullable=False))
+    state: int = Field(default=0, sa_column=_small(0))
+    attempts: int = Field(default=0, sa_column=_small(0))
+    run_at: datetime | None = Field(default=None, sa_column=_moment())
+    owner: int | None = None
+    tries: list[Any] = Field(
+        default_factory=list, sa_column=Column(JSONB, nullable=False, server_default=text("'[]'::jsonb"))
+    )
+    created_at: datetime | None = Field(default=None, sa_column=_moment())
+    updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
 class OperatorFence(SQLModel, table=True):
     """One row: the epoch of the operator that leads. Sessions of one before it cannot write (migration 0004)."""
 

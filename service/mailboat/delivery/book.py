@@ -131,15 +131,15 @@ class _Store:
 def _row(booking: Booking) -> tuple[object, ...]:
     """In the order of `statements.BOOK_COLUMNS`."""
     verdict = booking.verdict
-    detail = _storable(verdict.detail)
-    fates = {email: Fate(fate.status, _storable(fate.detail)) for email, fate in verdict.fates.items()}
+    detail = storable(verdict.detail)
+    fates = {email: Fate(fate.status, storable(fate.detail)) for email, fate in verdict.fates.items()}
     return (
         booking.id,
         booking.attempt,
         State[verdict.ends.upper()],
         verdict.delay,
         booking.provider,
-        _storable(booking.provider_message_id or "") or None,
+        storable(booking.provider_message_id or "") or None,
         None if verdict.ends == "sent" else detail,
         verdict.outcome,
         detail,
@@ -149,6 +149,6 @@ def _row(booking: Booking) -> tuple[object, ...]:
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """What a provider said, as far as Postgres can keep it: no NUL, no half of a surrogate pair, not endless."""
     return text[:LONGEST_DETAIL].replace("\0", "").encode("utf-8", "replace").decode()

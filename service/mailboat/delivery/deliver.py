@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -14,10 +15,11 @@ import msgspec
 import structlog
 
 from mailboat.db import engine, statements
-from mailboat.delivery import attach, suppressions
-from mailboat.delivery.book import Booker, Booking
+from mailboat.delivery import attach, route, suppressions
+from mailboat.delivery.book import Booker, Booking, storable
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.policies import ClientPolicy, Policies
+from mailboat.delivery.route import Routes, Stop, Waits
 from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry, verdict
 from mailboat.domain.address import Address
@@ -25,7 +27,6 @@ from mailboat.domain.message import AttachedFile, Claimed, Mail, Receipt, Render
 from mailboat.domain.verdict import Fate, Verdict
 from mailboat.errors import Misconfigured, ProviderError, RenderUnavailable, TemplateFault, Uncertain
 from mailboat.providers.base import Provider
-from mailboat.providers.records import Directory
 from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Job, Outcome, Renderer
 from mailboat.telemetry import Traces, trace_id
@@ -38,9 +39,27 @@ class _LeaseOver(Exception):
     """No new send may start: others may own the row by now."""
 
 
-class Lease(Protocol):
-    """The right to send what was claimed, which ends with its term."""
+class _Gone(Exception):
+    """Another worker has the message."""
 
+
+class _Tried(NamedTuple):
+    """One try: the message, whose attempt is that try's number, what came of it, and whether another provider is asked
+    at once."""
+
+    message: Claimed
+    provider: str | None
+    receipt: Receipt | None
+    verdict: Verdict
+    started_at: datetime
+    seconds: float
+    moves_on: bool = False
+
+
+class Lease(Protocol):
+    """The right to send what was claimed by `id`, which ends with its term."""
+
+    id: int
     term: int
 
     def may_send(self, term: int) -> bool:
@@ -63,16 +82,14 @@ class Deliverer:
         booker: Booker,
         catalog: Catalog,
         renderer: Renderer,
-        providers: Directory,
-        default_route: Sequence[str],
+        routes: Routes,
         retries: retry.Policy,
         traces: Traces,
         links: Links | None,
         lease: Lease,
     ) -> None:
         self._pool, self._claimer, self._booker = pool, claimer, booker
-        self._catalog, self._renderer, self._providers = catalog, renderer, providers
-        self._default_route, self._traces = tuple(default_route), traces
+        self._catalog, self._renderer, self._routes, self._traces = catalog, renderer, routes, traces
         self._lease, self._links = lease, links
         self._policies = Policies(pool, retries)
         self._attachments = attach.Store(pool)
@@ -100,6 +117,9 @@ class Deliverer:
     async def _deliver(self, claimed: list[Claimed]) -> None:
         try:
             policies = await self._policies.of({message.client_id for message in claimed})
+            claimed = await self._sendable(claimed, policies)
+            if not claimed:
+                return
             settled = await self._settled([message.id for message in claimed if message.attempt > 1])
             barred = await self._suppressed.among(claimed)
             outcomes = await self._render(claimed)
@@ -123,6 +143,30 @@ class Deliverer:
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
+
+    async def _sendable(self, claimed: list[Claimed], policies: Mapping[int, ClientPolicy]) -> list[Claimed]:
+        """Those that some provider may be asked to take; the others wait, and nothing is rendered for them. Where a
+        provider is only to be probed, one of each client's messages is enough."""
+        waits = {message.client_id: self._routes.check(policies[message.client_id]) for message in claimed}
+        sendable: list[Claimed] = []
+        late: list[tuple[Claimed, Waits]] = []
+        probing: set[int] = set()
+        for message in claimed:
+            why = waits[message.client_id]
+            if why is None or (why.is_due and message.client_id not in probing):
+                probing.add(message.client_id)
+                sendable.append(message)
+            else:
+                late.append((message, why.again()))
+        if late:
+            await self._postpone(late)
+        return sendable
+
+    async def _postpone(self, late: list[tuple[Claimed, Waits]]) -> None:
+        """Later, as if never claimed. Raises what `engine.AWAY` names."""
+        rows = [(message.id, message.attempt, why.delay, str(why)) for message, why in late]
+        await self._pool.execute(statements.POSTPONE, *map(list, zip(*rows, strict=True)), self._lease.id)
+        log.info("waits", messages=len(rows), detail=rows[0][3], seconds=round(rows[0][2], 1))
 
     async def _settled(self, ids: list[UUID]) -> dict[UUID, dict[str, Fate]]:
         """How the recipients of messages that were tried before have fared so far."""
@@ -161,68 +205,170 @@ class Deliverer:
     ) -> None:
         """Send one rendered message and book what came of it. `barred` recipients are suppressed."""
         started_at, begun = datetime.now(UTC), time.perf_counter()
-        provider, receipt = None, None
         barred = {
             email: fate for email, fate in barred.items() if email not in settled or settled[email].status == "deferred"
         }
         settled = settled | barred
+        decided = None
         if barred and not _open_recipients(message, settled):
             decided = _barred(settled, barred)
         elif isinstance(outcome, TemplateFault):
             decided = verdict.of_fault(str(outcome))
         elif isinstance(outcome, RenderUnavailable):
             decided = self._of_error(outcome, message, policy, settled)
-        else:
-            try:
-                provider, receipt, decided = await self._send(message, outcome, policy, settled)
-            except _LeaseOver:
-                self.unsent.add(message.id)
+        if decided is not None:
+            tried = _Tried(message, None, None, decided, started_at, time.perf_counter() - begun)
+        elif isinstance(outcome, Rendered):
+            found = await self._sent(message, outcome, policy, settled)
+            if found is None:
                 return
-            except engine.AWAY:  # before the provider was asked: what it raises has a verdict
-                self.unsent.add(message.id)
-                raise
+            tried = found
+        await self._book(tried, policy, barred)
+
+    async def _book(self, tried: _Tried, policy: ClientPolicy, barred: dict[str, Fate]) -> None:
+        decided = tried.verdict
         if barred:
             decided = msgspec.structs.replace(decided, fates=barred | decided.fates)
         await self._booker.book(
             Booking(
-                message.id,
-                message.attempt,
-                provider,
-                receipt.provider_message_id if receipt else None,
+                tried.message.id,
+                tried.message.attempt,
+                tried.provider,
+                tried.receipt.provider_message_id if tried.receipt else None,
                 decided,
-                started_at,
-                time.perf_counter() - begun,
+                tried.started_at,
+                tried.seconds,
             )
         )
-        _report(message, policy, provider, decided)
+        _report(tried.message, policy, tried.provider, decided)
+
+    async def _sent(
+        self, message: Claimed, rendered: Rendered, policy: ClientPolicy, settled: dict[str, Fate]
+    ) -> _Tried | None:
+        """What came of sending; None when there is nothing to book, since the message was not sent after all."""
+        try:
+            return await self._send(message, rendered, policy, settled)
+        except Waits as why:
+            try:
+                await self._postpone([(message, why)])
+            except engine.AWAY:
+                self.unsent.add(message.id)
+                raise
+        except _LeaseOver:
+            self.unsent.add(message.id)
+        except _Gone:
+            log.warning("another worker has it", message_id=str(message.id))
+        except engine.AWAY:  # before the provider was asked: what it raises has a verdict
+            self.unsent.add(message.id)
+            raise
+        return None
 
     async def _send(
         self, message: Claimed, rendered: Rendered, policy: ClientPolicy, settled: dict[str, Fate]
-    ) -> tuple[str | None, Receipt | None, Verdict]:
-        recipients = _open_recipients(message, settled)
-        route = policy.route or self._default_route
-        found = ((name, self._providers.find(policy.namespace, name)) for name in route)
-        name, line = next(((name, line) for name, line in found if line is not None), (None, None))
+    ) -> _Tried:
+        """Through the first provider of the route that takes it. Raises Waits, _LeaseOver, _Gone and what `engine.AWAY`
+        names."""
+        tried: _Tried | None = None
         try:
-            if line is None:
-                raise Misconfigured(f"none of the route's providers is set up here: {', '.join(route)}")
-            with self._traces.span(
-                f"send {line.provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=name
-            ) as traceparent:
-                async with line.turn() as provider:
-                    # Files are large: they are fetched in turn, not for the whole batch.
-                    files = await self._attachments.fetch(message.attachments) if message.attachments else ()
-                    url = self._unsubscribe_url(message)
-                    mail = _mail(message, rendered, recipients, policy.name, traceparent, files, url)
-                    request = provider.build(mail)
-                    if not self._lease.may_send(self.holding[message.id]):
-                        raise _LeaseOver
-                    self.sending.add(message.id)
-                    receipt = await _hand_over(provider, request)
-        except ProviderError as error:
-            return name, None, self._of_error(error, message, policy, settled)
-        emails = [address.email for address in recipients]
-        return name, receipt, verdict.of_receipt(receipt, emails, _try(message), policy.retries)
+            async with contextlib.aclosing(self._routes.stops(policy)) as stops:
+                async for stop in stops:
+                    found = await self._try(stop, tried, message, rendered, policy, settled)
+                    tried = found or tried
+                    if found is not None and not found.moves_on:
+                        break
+        except ProviderError as error:  # there is no provider at all
+            decided = self._of_error(error, message, policy, settled)
+            return _Tried(message, None, None, decided, datetime.now(UTC), 0.0)
+        if tried is None:
+            raise self._routes.waits(policy)
+        return tried
+
+    async def _try(
+        self,
+        stop: Stop,
+        before: _Tried | None,
+        message: Claimed,
+        rendered: Rendered,
+        policy: ClientPolicy,
+        settled: dict[str, Fate],
+    ) -> _Tried | None:
+        """One try with one provider, after the one before failed; None when its breaker opened meanwhile."""
+        recipients = _open_recipients(message, settled)
+        receipt, error = None, None
+        try:
+            async with stop.line.turn() as provider:
+                if not self._routes.is_open(stop):
+                    return None
+                if before is not None:
+                    message = await self._move_on(before)
+                started_at, begun = datetime.now(UTC), time.perf_counter()
+                try:
+                    receipt = await self._ask(stop, provider, message, rendered, policy, recipients)
+                except ProviderError as problem:
+                    error = problem
+                await self._routes.answered(stop, error)
+        finally:
+            await self._routes.finished(stop)
+        if error is not None:
+            if not error.ambiguous:
+                self.sending.discard(message.id)
+            decided = self._of_error(error, message, policy, settled)
+        elif receipt is not None:
+            emails = [address.email for address in recipients]
+            decided = verdict.of_receipt(receipt, emails, _try(message), policy.retries)
+        again = error is not None and route.moves_on(error, policy)
+        return _Tried(message, stop.name, receipt, decided, started_at, time.perf_counter() - begun, again)
+
+    async def _ask(
+        self,
+        stop: Stop,
+        provider: Provider,
+        message: Claimed,
+        rendered: Rendered,
+        policy: ClientPolicy,
+        recipients: tuple[Address, ...],
+    ) -> Receipt:
+        with self._traces.span(
+            f"send {provider.kind}", message.traceparent, "client", message_id=str(message.id), provider=stop.name
+        ) as traceparent:
+            # Files are large: they are fetched in turn, not for the whole batch.
+            files = await self._attachments.fetch(message.attachments) if message.attachments else ()
+            url = self._unsubscribe_url(message)
+            mail = _mail(message, rendered, recipients, policy.name, traceparent, files, url)
+            request = provider.build(mail)
+            await self._routes.pace(stop)
+            if not self._lease.may_send(self.holding[message.id]):
+                raise _LeaseOver
+            self.sending.add(message.id)
+            return await _hand_over(provider, request)
+
+    async def _move_on(self, tried: _Tried) -> Claimed:
+        """Keep the failed try; the message with the number of its next one. Raises _Gone and what `engine.AWAY`
+        names."""
+        failed, decided = tried.message, tried.verdict
+        detail = storable(decided.detail)
+        row = await self._pool.fetchrow(
+            statements.MOVE_ON,
+            failed.id,
+            self._lease.id,
+            failed.attempt,
+            tried.provider,
+            decided.outcome,
+            detail,
+            tried.started_at,
+            tried.seconds,
+        )
+        if row is None:
+            raise _Gone
+        log.warning(
+            "next provider",
+            message_id=str(failed.id),
+            trace_id=trace_id(failed.traceparent),
+            provider=tried.provider,
+            attempt=failed.attempt,
+            detail=detail,
+        )
+        return msgspec.structs.replace(failed, attempt=failed.attempt + 1, forgiven=failed.forgiven + 1)
 
     def _unsubscribe_url(self, message: Claimed) -> str:
         """Where its one recipient gets off; empty when the client did not ask. Raises Misconfigured."""

@@ -151,10 +151,13 @@ def _value(record: Record, name: str, key: str) -> str:
 
 
 class Line:
-    """A provider with its turns: how many sends may run at once. `async with` it to send."""
+    """A provider with its turns: how many sends may run at once. `async with` it to send.
 
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
+    `key` is its name among all providers; `breaker` is the spec's circuitBreaker, empty for the defaults.
+    """
+
+    def __init__(self, provider: Provider, key: str, breaker: Mapping[str, Any] | None = None) -> None:
+        self.provider, self.key, self.breaker = provider, key, breaker or {}
         self._turns = asyncio.Semaphore(provider.concurrency)
         self._users = 0
         self._free = asyncio.Event()
@@ -183,7 +186,7 @@ class Directory:
 
     def __init__(self, pool: asyncpg.Pool, fixed: Mapping[str, Provider], unseal: Unseal) -> None:
         self._pool, self._unseal = pool, unseal
-        self._fixed = {name: Line(provider) for name, provider in fixed.items()}
+        self._fixed = {name: Line(provider, name) for name, provider in fixed.items()}
         self._records: dict[tuple[str, str], tuple[asyncpg.Record, Record, Line]] = {}
         self._stale = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
@@ -238,7 +241,7 @@ class Directory:
             return
         try:
             record = _record(row, self._unseal)
-            line = Line(build(record, self._pool))
+            line = Line(build(record, self._pool), "/".join(key), record.spec.get("circuitBreaker"))
         except (ConfigurationError, msgspec.ValidationError) as error:
             self._faults[key] = row
             log.warning("declared provider cannot be used", provider="/".join(key), error=str(error))

@@ -22,11 +22,14 @@ from mailboat.db import engine, partitions, statements, valkey
 from mailboat.declare.seal import Sealer
 from mailboat.delivery import record, ring
 from mailboat.delivery.book import Booker
+from mailboat.delivery.circuits import Circuits
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.deliver import Deliverer
+from mailboat.delivery.route import Routes
 from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry
 from mailboat.errors import MailboatError
+from mailboat.limits.breaker import Breakers
 from mailboat.probes import Probes
 from mailboat.providers.records import Directory
 from mailboat.providers.registry import providers_for
@@ -124,14 +127,15 @@ class Worker:
         self._renderer = Pools(
             settings.render_processes or min(4, os.cpu_count() or 1), artifacts=artifacts.of(settings, self._redis)
         )
+        self._circuits = Circuits(pool)
+        self._breakers = Breakers(self._redis, self._circuits.changed)
         self._deliverer = Deliverer(
             pool=pool,
             claimer=self._claimer,
             booker=self._booker,
             catalog=Catalog(Folder(settings.templates), pool),
             renderer=self._renderer,
-            providers=providers,
-            default_route=settings.default_route,
+            routes=Routes(providers, self._breakers, settings.default_route),
             retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             traces=self._traces,
             links=Links.from_settings(settings),
@@ -151,6 +155,7 @@ class Worker:
         """Work until `stop` is set."""
         await self._reconciler.start()
         await self._refresh_providers()
+        await self._refresh_circuits()
         background = [
             asyncio.create_task(_guard(part, name))
             for name, part in (
@@ -159,6 +164,8 @@ class Worker:
                 ("housekeeping", self._housekeeping.run()),
                 ("feedback", record.work(self._pool, retention_days=self._settings.retention_days)),
                 ("providers", self._providers.follow(self._settings.database_url)),
+                ("breakers", self._breakers.follow()),
+                ("circuits", self._circuits.follow(self._breakers)),
             )
         ]
         receiver = Receiver(
@@ -179,6 +186,16 @@ class Worker:
             await self._providers.refresh()
         except engine.AWAY as error:
             log.warning("declared providers wait for postgres", error=str(error) or type(error).__name__)
+
+    async def _refresh_circuits(self) -> None:
+        """Before the first mail: what is open stays open."""
+        for name in self._providers.names:
+            self._breakers.know(name)
+        await self._breakers.refresh()
+        try:
+            await self._circuits.obey(self._breakers)
+        except engine.AWAY as error:
+            log.warning("circuits wait for postgres", error=str(error) or type(error).__name__)
 
     def _broker(self) -> DoorbellBroker:
         broker = DoorbellBroker(self._listening, slots=self._settings.worker_slots, batch=self._settings.worker_batch)

@@ -1,0 +1,58 @@
+"""Pace: what a provider asks for by answering "too many". Each process slows down by itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds, when the provider does not say how long
+LONGEST_ASKED = 600.0  # seconds that it may ask for
+LEAST_RATE = 1.0  # a second, to begin with after a pause
+GROWTH = 2.0  # of the rate, for each second without another "too many"
+WINDOW = 1.0  # seconds in which answers are counted
+FEW = 3  # refusals in a window that say nothing: servers put off single mails as well (greylisting)
+
+
+class Throttle(msgspec.Struct):
+    """One provider's wish to be asked less often: first a pause, then half the rate that was too much, then ever more
+    until it is as fast as we can again. `now` is seconds of any clock that only goes forward."""
+
+    rate: float | None = None  # a second; None: as fast as we can
+    _pause_until: float = 0.0
+    _next: float = 0.0
+    _pause: float = FIRST_PAUSE
+    _limit: float = 0.0  # the rate that was too much
+    _since: float = 0.0
+    _sent: int = 0
+    _refused: int = 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next send may start."""
+        return max(0.0, self._pause_until - now, self._next - now)
+
+    def sent(self, now: float) -> None:
+        """A send starts now, or as soon as `wait` says."""
+        if now - self._since >= WINDOW:
+            self._since, self._sent, self._refused = now, 0, 0
+        self._sent += 1
+        if self.rate is None:
+            return
+        rate: float = self.rate * GROWTH ** min(30.0, max(0.0, now - self._pause_until))
+        if rate > 4 * self._limit:
+            self.rate, self._pause, self._next = None, FIRST_PAUSE, 0.0
+        else:
+            self._next = max(now, self._next, self._pause_until) + 1 / rate
+
+    def throttled(self, now: float, retry_after: float | None) -> None:
+        """The provider answered "too many". It is taken at its word when it says how long to wait; else when it says so
+        to most of what it gets. All that were on their way get that answer: they are one."""
+        self._refused += 1
+        if now < self._pause_until:
+            self._pause_until = max(self._pause_until, now + min(retry_after or 0.0, LONGEST_ASKED))
+            return
+        if retry_after is None and (self._refused < FEW or self._refused * 2 < self._sent):
+            return
+        self._pause = FIRST_PAUSE if self.rate is None else min(LONGEST_PAUSE, self._pause * 2)
+        self._limit = max(LEAST_RATE, float(self._sent))
+        self.rate = max(LEAST_RATE, self._limit / 2)
+        self._pause_until = now + min(retry_after or self._pause, LONGEST_ASKED)
+        self._next = self._pause_until

@@ -1,0 +1,55 @@
+"""A provider that says "too many" is asked less often, and then more again."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailboat.limits.pace import LONGEST_ASKED, Throttle
+
+
+def _busy(throttle: Throttle, now: float, sends: int) -> None:
+    for _ in range(sends):
+        throttle.sent(now)
+
+
+def test_a_provider_is_taken_at_its_word() -> None:
+    throttle = Throttle()
+    _busy(throttle, 10.0, 100)
+    throttle.throttled(10.0, retry_after=30.0)
+    assert throttle.wait(10.0) == 30.0
+    assert throttle.wait(40.0) == 0.0
+    throttle.sent(40.0)
+    assert 0 < throttle.wait(40.0) < 0.1  # half of 100 a second, for a start
+
+
+def test_a_single_refusal_slows_nothing_down() -> None:
+    throttle = Throttle()
+    _busy(throttle, 10.0, 100)
+    throttle.throttled(10.1, retry_after=None)
+    assert throttle.wait(10.1) == 0.0
+
+
+def test_many_refusals_are_one_pause_and_the_next_is_longer() -> None:
+    throttle = Throttle()
+    _busy(throttle, 10.0, 20)
+    for _ in range(20):
+        throttle.throttled(10.5, retry_after=None)
+    first = throttle.wait(10.5)
+    assert 0 < first <= 1.5
+    _busy(throttle, 12.0, 5)
+    for _ in range(5):
+        throttle.throttled(12.5, retry_after=None)
+    assert throttle.wait(12.5) > first
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.booleans(), st.none() | st.floats(0, 10_000)), max_size=100))
+def test_mail_always_goes_on(acts: list[tuple[float, bool, float | None]]) -> None:
+    throttle, now = Throttle(), 0.0
+    for later, too_many, retry_after in acts:
+        now += later
+        now += throttle.wait(now)
+        throttle.sent(now)
+        if too_many:
+            throttle.throttled(now, retry_after)
+        assert throttle.wait(now) <= LONGEST_ASKED + 1
