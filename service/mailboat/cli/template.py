@@ -29,9 +29,26 @@ def data_of(text: str) -> dict[str, Any]:
     return mapping(text if text.lstrip().startswith("{") else "@" + text.removeprefix("@"))
 
 
-@click.group()
+class _Group(click.Group):
+    """A group in which those commands that need a database are imported by need."""
+
+    late = ("history", "rollback")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *self.late]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.late:
+            return super().get_command(ctx, cmd_name)
+        from mailboat.cli import rollback
+
+        command: click.Command = getattr(rollback, cmd_name)
+        return command
+
+
+@click.group(cls=_Group)
 def template() -> None:
-    """List, check and render the templates of a folder."""
+    """List, check and render the templates of a folder; take a live one back."""
 
 
 @template.command("list")

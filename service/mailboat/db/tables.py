@@ -260,7 +260,7 @@ class Suppression(SQLModel, table=True):
 class TemplateHead(SQLModel, table=True):
     """Which revision a template's name stands for. `origin`: folder (kept by the watcher) or resource.
 
-    What is `shared` may be used from every namespace.
+    What is `shared` may be used from every namespace. `instead_of`: the revision that was rolled back from.
     """
 
     __tablename__ = "template_heads"
@@ -270,7 +270,21 @@ class TemplateHead(SQLModel, table=True):
     digest: str = Field(sa_column=_text())
     origin: str = Field(sa_column=_text())
     shared: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    instead_of: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=text("''")))
     updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class TemplateHistory(SQLModel, table=True):
+    """Which revisions a name has stood for; a trigger keeps the newest."""
+
+    __tablename__ = "template_history"
+    __table_args__ = (Index("template_history_name", "namespace", "name", "id"),)
+    id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
+    namespace: str = Field(sa_column=_text())
+    name: str = Field(sa_column=_text())
+    digest: str = Field(sa_column=_text())
+    origin: str = Field(sa_column=_text())
+    at: datetime | None = Field(default=None, sa_column=_moment())
 
 
 class TemplateSource(SQLModel, table=True):

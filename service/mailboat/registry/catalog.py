@@ -28,7 +28,7 @@ _KEEP = """
 insert into template_sources (digest, name, body) values ($1, $2, $3::json) on conflict (digest) do nothing
 """
 _HEAD = """
-select digest, namespace = $1 and origin = 'resource' as own from template_heads
+select digest, namespace = $1 and origin = 'resource' as own, instead_of from template_heads
 where name = $2 and (namespace = $1 or shared or origin = 'folder')
 order by own desc, origin = 'folder' desc, namespace = 'default' desc, namespace limit 1
 """
@@ -37,10 +37,11 @@ _SOURCES = "select name, body from template_sources where digest = $1"
 _POINT = """
 insert into template_heads (namespace, name, digest, origin, shared) values ($1, $2, $3, $4, $5)
 on conflict (namespace, name) do update
-set digest = excluded.digest, origin = excluded.origin, shared = excluded.shared, updated_at = now()
+set digest = excluded.digest, origin = excluded.origin, shared = excluded.shared, instead_of = '', updated_at = now()
 where (template_heads.digest, template_heads.origin, template_heads.shared)
     <> (excluded.digest, excluded.origin, excluded.shared)
 and (template_heads.origin <> 'resource' or excluded.origin = 'resource')
+and template_heads.instead_of <> excluded.digest
 """
 _WITHDRAW_ONE = "delete from template_heads where namespace = $1 and name = $2 and origin = 'resource'"
 _WITHDRAW = "delete from template_heads where origin = 'folder' and name <> all($1::text[])"
@@ -56,10 +57,13 @@ class _Seen:
 
 
 class _Head:
-    """What the heads said about a name, and when. `own`: declared in the client's own namespace."""
+    """What the heads said about a name, and when. `own`: declared in the client's own namespace.
 
-    def __init__(self, digest: str | None, own: bool) -> None:
-        self.digest, self.own, self.at = digest, own, time.monotonic()
+    `instead_of`: the digest that the source has still, and that was rolled back from.
+    """
+
+    def __init__(self, digest: str | None, own: bool, instead_of: str) -> None:
+        self.digest, self.own, self.instead_of, self.at = digest, own, instead_of, time.monotonic()
 
 
 class Catalog:
@@ -76,7 +80,7 @@ class Catalog:
         """The live revision of a template, or None. Raises TemplateFault; what `engine.AWAY` names."""
         head = await self._head(namespace, name)
         found = None if head.own else self._from_folder(name)
-        if found is None:
+        if found is None or found.digest == head.instead_of:
             return await self.load(head.digest) if head.digest else None
         if found.digest not in self._kept:
             await self.keep(found)
@@ -105,7 +109,7 @@ class Catalog:
 
     async def publish(self, namespace: str, found: Revision, origin: str, *, shared: bool = False) -> bool:
         """Make a revision the live one of its name. True when something changed; the folder never replaces what was
-        declared."""
+        declared, and nothing brings back what was rolled back from (`history`)."""
         await self.keep(found)
         done: str = await self._pool.execute(_POINT, namespace, found.name, found.digest, origin, shared)
         return done != "INSERT 0 0"
@@ -156,7 +160,7 @@ class Catalog:
                 raise
             head.at = time.monotonic()  # no news is good news: a change would have been notified
             return head
-        head = self._heads[namespace, name] = _Head(row["digest"], row["own"]) if row else _Head(None, False)
+        head = self._heads[namespace, name] = _Head(*row.values()) if row else _Head(None, False, "")
         if len(self._heads) > KEPT_HEADS:
             self._heads.popitem(last=False)
         return head
