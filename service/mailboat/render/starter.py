@@ -14,6 +14,7 @@ from mailboat.render.zygote import PID_BYTES
 
 PROGRAM = "mailboat.render.zygote"
 
+
 class Zygote:
     """One zygote process, and the socket on which it is asked."""
 
