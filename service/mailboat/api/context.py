@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mailboat.dashboard import Feed
     from mailboat.delivery.record import Receipts
     from mailboat.delivery.unsubscribe import Links
-    from mailboat.render.pool import Pool
+    from mailboat.render.pools import Pools
 
 log = structlog.get_logger()
 POOL_SIZE = 8
@@ -100,11 +100,12 @@ class Context:
         return engine.orm(self.settings.database_url)
 
     @cached_property
-    def renderer(self) -> Pool:
+    def renderer(self) -> Pools:
         """Render processes for previews; they start with the first one."""
-        from mailboat.render.pool import Pool
+        from mailboat.render import artifacts
+        from mailboat.render.pools import Pools
 
-        return Pool(1)
+        return Pools(1, artifacts=artifacts.of(self.settings, self.redis))
 
     @cached_property
     def feed(self) -> Feed:
