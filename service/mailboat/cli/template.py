@@ -17,11 +17,11 @@ from mailboat.domain.revision import Revision
 from mailboat.errors import MailboatError, TemplateFault
 from mailboat.registry import frame, schemas
 from mailboat.registry.folder import Folder
+from mailboat.render import base
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pools import Pools
 
 SUFFIXES = (".html.j2", ".tsx", ".jsx")
-OWN_EXAMPLE = b""  # asks a React template for its own PreviewProps
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -127,13 +127,8 @@ def _job(folder: Folder, name: str, data: dict[str, Any] | None, locale: str | N
     revision: Revision = loaded[0]
     if data is not None and (misfit := schemas.misfit(revision, data)):
         raise TemplateFault(f"the data do not fit the schema: {misfit.field or 'they'}: {misfit.reason}")
-    return Job(revision, _encoded(revision, data), locale, thorough=True)
-
-
-def _encoded(revision: Revision, data: dict[str, Any] | None) -> bytes:
-    if data is None and revision.sources.engine == "react":
-        return OWN_EXAMPLE
-    return json.dumps(revision.sources.example if data is None else data).encode()
+    encoded = base.example(revision.sources) if data is None else json.dumps(data).encode()
+    return Job(revision, encoded, locale, thorough=True)
 
 
 def _printed(rendered: Rendered, form: str) -> str:

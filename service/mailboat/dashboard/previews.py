@@ -17,6 +17,7 @@ from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
 from mailboat.registry.folder import LARGEST_FILE, NAME, Folder
+from mailboat.render import base
 from mailboat.render.base import Job
 from mailboat.render.lru import Lru
 
@@ -24,7 +25,6 @@ AROUND = 4  # lines of source shown before and after a fault
 LONGEST_LINE = 240
 LONGEST_LINK = 6000  # characters of data that the address of a preview carries; servers take 8 kB in all
 CLIP = 102_000  # octets at which Gmail clips a mail
-OWN_EXAMPLE = b""  # asks a React template for its own PreviewProps
 KEPT = 512
 
 _HEADS = "select namespace, name, digest, origin, updated_at from template_heads order by name, namespace"
@@ -185,7 +185,7 @@ def unpack(link: str) -> str:
 def _encoded(sources: Sources, data: str | None) -> bytes:
     """What the renderer gets. Raises ValueError for what is no JSON object."""
     if data is None or (sources.engine == "react" and data.strip() in ("", "{}")):
-        return OWN_EXAMPLE if sources.engine == "react" else msgspec.json.encode(sources.example)
+        return base.example(sources)
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -8,8 +8,16 @@ from typing import Protocol
 import msgspec
 
 from mailboat.domain.message import Rendered
-from mailboat.domain.revision import Revision
+from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import RenderUnavailable, TemplateFault
+
+OWN_EXAMPLE = b""
+"""Data that ask a React template for its own example, `PreviewProps`, which need not be JSON."""
+
+
+def example(sources: Sources) -> bytes:
+    """The data of a template's example."""
+    return OWN_EXAMPLE if sources.engine == "react" else msgspec.json.encode(sources.example)
 
 
 class Job(msgspec.Struct, frozen=True):

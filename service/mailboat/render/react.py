@@ -14,8 +14,6 @@ from mailboat.errors import TemplateFault
 from mailboat.render import confine, findings, limits, parts, react_v8, text
 from mailboat.render.lru import Lru
 
-EXAMPLE = b""
-"""Data that stand for the template's own example, `PreviewProps`, which need not be JSON."""
 KEPT_REVISIONS = 128
 WARM_UPS = 3
 RENDER_SECONDS = limits.RENDER_SECONDS + limits.STARVED_SECONDS

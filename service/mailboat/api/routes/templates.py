@@ -17,6 +17,7 @@ from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
 from mailboat.errors import Problem, TemplateFault
 from mailboat.registry.folder import NAME
+from mailboat.render import base
 from mailboat.render.base import Job
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
@@ -97,8 +98,8 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
     """Render a template with given data; nothing is stored or sent."""
     body = body or RenderRequest()
     revision = await _revision(request, caller, name)
-    data = revision.sources.example if body.data is None else body.data
-    (outcome,) = await context_of(request).renderer.render([Job(revision, msgspec.json.encode(data), body.locale)])
+    data = base.example(revision.sources) if body.data is None else msgspec.json.encode(body.data)
+    (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale)])
     if isinstance(outcome, TemplateFault):
         place: dict[str, Any] = {"file": outcome.file, "line": outcome.line, "column": outcome.column}
         raise Problem(422, "template_failed", f"The template failed: {outcome}", field="data", **place)

@@ -10,9 +10,9 @@ import pytest
 
 from mailboat.domain.message import Rendered
 from mailboat.registry.folder import Folder
+from mailboat.render.base import OWN_EXAMPLE as EXAMPLE
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
-from mailboat.render.react import EXAMPLE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
