@@ -28,11 +28,12 @@ from mailboat_operator import status
 from mailboat_operator.kube import Kube, KubeError
 from mailboat_operator.reconcile import objects
 from mailboat_operator.reconcile.objects import Key, Object
-from mailboat_operator.reconcile.references import References, references_of
+from mailboat_operator.reconcile.references import Reference, References
 from mailboat_operator.records import FENCED, Records
 
 log = structlog.get_logger()
 AT_ONCE = 8
+FORBIDDEN = 403
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 TRIED_AGAIN = "It is tried again."
 
@@ -53,6 +54,7 @@ class Reconciler:
         self.counts: Counter[tuple[str, str]] = Counter()  # by kind and outcome
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._gone: dict[Key, str] = {}
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._failures: Counter[Key] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,22 +67,15 @@ class Reconciler:
         if wait is not None:
             self.soon(key, wait)
 
+    def gone(self, key: Key, uid: str) -> None:
+        """The object with this uid has been deleted."""
+        self._gone[key] = uid
+        self.soon(key)
+
     def soon(self, key: Key, seconds: float = 0.0) -> None:
         """Reconcile without waiting for it, after so many seconds unless something asks for it before."""
         self._cancel(key)
         self._later[key] = asyncio.get_running_loop().call_later(seconds, self._spawn, key)
-
-    async def delete(self, key: Key, policy: str) -> None:
-        """Take an object's records back. Raises KubeError's kin or what `engine.AWAY` names, to be tried again."""
-        self._cancel(key)
-        async with self._locks[key]:
-            declarer = await self._records.declarer()
-            await self._fenced(declarer.delete(*key, policy))
-        self.references.forget(key)
-        self._failures.pop(key, None)
-        self._locks.pop(key, None)
-        self.counts[key.kind, "deleted"] += 1
-        log.info("deleted", resource=str(key), policy=policy)
 
     async def close(self) -> None:
         for handle in self._later.values():
@@ -111,8 +106,19 @@ class Reconciler:
 
     async def _step(self, key: Key) -> tuple[bool, float | None]:
         """Whether to try again soon, and else when a date comes that is known today."""
-        body = await self._kube.get(objects.path_of(*key))
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        gone = self._gone.get(key)
+        if gone is not None and await self._remove(key, gone):
+            return True, None
+        self._gone.pop(key, None)
+        try:
+            body = await self._kube.get(objects.path_of(*key))
+        except KubeError as error:
+            if gone is not None and error.status == FORBIDDEN:  # our rights went with the namespace
+                return False, None
+            raise
+        if body is None:
+            return await self._remove(key, None), None
+        if body["metadata"].get("deletionTimestamp"):
             return False, None
         before = objects.conditions_of(body)
         generation = body["metadata"]["generation"]
@@ -136,22 +142,43 @@ class Reconciler:
         await self._tell(body, changed(before, outcome.status.conditions))
         return outcome.again, status.due(resource, outcome.status, datetime.now(UTC))
 
+    async def _remove(self, key: Key, uid: str | None) -> bool:
+        """Take back the records of an object that is gone, of any with this name or the one with this uid.
+
+        Whether to try again: Postgres is away.
+        """
+        self.references.forget(key)
+        try:
+            declarer = await self._records.declarer()
+            stored = await self._records.stored(key)
+            if stored is not None and uid in (None, stored.metadata["uid"]):
+                policy = stored.spec.get("deletionPolicy", "Retain")
+                await self._fenced(declarer.delete(*key, policy))
+                log.info("deleted", resource=str(key), policy=policy)
+        except (*engine.AWAY, asyncpg.PostgresError) as error:
+            log.warning("records could not be removed", resource=str(key), error=type(error).__name__)
+            return True
+        return False
+
     async def _declare(self, key: Key, resource: Resource, body: Object) -> Outcome | None:
         """None: the client's Secret is somebody else's, and its status says so."""
-        self.references.put(key, references_of(resource))
-        inputs = await self._inputs(resource)
+        read: dict[Reference, str] = {}
+        inputs = await self._inputs(resource, read)
         if not isinstance(resource, EmailClient):
+            self.references.put(key, read)
             return await self._apply(resource, inputs, None)
-        name = resource.spec.credentials.secret_name
-        place = objects.core("secrets", key.namespace, name)
-        secret = await self._kube.get(place)
+        own = Reference("secrets", key.namespace, resource.spec.credentials.secret_name)
+        secret = await self._read(own, read)
+        self.references.put(key, read)
         if secret is not None and not objects.is_of(secret, resource):
             before, generation = objects.conditions_of(body), body["metadata"]["generation"]
-            await self._say(body, before, status.refused(key.kind, before, generation, "SecretTaken", taken(name)))
+            await self._say(body, before, status.refused(key.kind, before, generation, "SecretTaken", taken(own.name)))
             return None
+        await self._forget_namesake(key, resource)
         outcome = await self._apply(resource, inputs, None if secret is None else objects.texts(secret))
         if outcome.secret is not None:
-            await self._kube.apply(place, objects.secret_of(resource, outcome.secret))
+            written = await self._kube.apply(objects.core(*own), objects.secret_of(resource, outcome.secret))
+            self.references.put(key, read | {own: written["metadata"]["resourceVersion"]})
         return outcome
 
     async def _apply(self, resource: Resource, inputs: Inputs, held: Mapping[str, str] | None) -> Outcome:
@@ -159,17 +186,29 @@ class Reconciler:
         outcome: Outcome = await self._fenced(declarer.apply(resource, inputs, held))
         return outcome
 
-    async def _inputs(self, resource: Resource) -> Inputs:
-        """The Secrets and ConfigMaps that it refers to, as far as they are there."""
+    async def _forget_namesake(self, key: Key, resource: EmailClient) -> None:
+        """A client that was deleted and made again is another one: the keys of the first must not outlive it."""
+        stored = await self._records.stored(key)
+        if stored is not None and stored.metadata["uid"] != resource.metadata.uid:
+            declarer = await self._records.declarer()
+            await self._fenced(declarer.delete(*key, stored.spec.get("deletionPolicy", "Retain")))
+
+    async def _inputs(self, resource: Resource, read: dict[Reference, str]) -> Inputs:
+        """The Secrets and ConfigMaps that it refers to, as far as they are there; their versions go into `read`."""
         namespace = resource.metadata.namespace
         secrets, maps = {}, {}
         for name in secrets_of(resource):
-            if (found := await self._kube.get(objects.core("secrets", namespace, name))) is not None:
+            if (found := await self._read(Reference("secrets", namespace, name), read)) is not None:
                 secrets[name] = objects.texts(found)
         for name in config_maps_of(resource):
-            if (found := await self._kube.get(objects.core("configmaps", namespace, name))) is not None:
+            if (found := await self._read(Reference("configmaps", namespace, name), read)) is not None:
                 maps[name] = found.get("data") or {}
         return Inputs(secrets, maps)
+
+    async def _read(self, reference: Reference, read: dict[Reference, str]) -> Object | None:
+        found = await self._kube.get(objects.core(*reference))
+        read[reference] = found["metadata"]["resourceVersion"] if found else ""
+        return found
 
     async def _fenced(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:

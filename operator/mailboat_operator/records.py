@@ -13,12 +13,12 @@ from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
-from mailboat_crds.models import KINDS
-from mailboat_operator.reconcile.objects import MANAGER
+from mailboat_operator.reconcile.objects import MANAGER, Key
 
 POOL_SIZE = 8
 STUCK_MILLISECONDS = "5000"  # a frozen leader's transaction must not keep the next leader from its epoch
 FENCED = "MB001"  # SQLSTATE of migration 0004
+_DECLARED = "select kind, namespace, name from declared where metadata->>'uid' is not null"
 _TAKE = "update operator_fence set epoch = epoch + 1 returning epoch"
 
 
@@ -44,12 +44,18 @@ class Records:
                 )
         return self._declarer
 
-    async def declared(self) -> list[Stored]:
-        """Everything that was declared through an API server. Raises what `engine.AWAY` names."""
+    async def stored(self, key: Key) -> Stored | None:
+        """The row of one object, if an API server's was declared under this name. Raises what `engine.AWAY` names."""
         await self.declarer()
         assert self._pool is not None
-        found = [row for kind in KINDS for row in await store.find(self._pool, kind, None)]
-        return [row for row in found if row.metadata.get("uid")]
+        found = await store.load(self._pool, *key)
+        return found if found is not None and found.metadata.get("uid") else None
+
+    async def declared(self) -> list[Key]:
+        """Every object of an API server that was declared. Raises what `engine.AWAY` names."""
+        await self.declarer()
+        assert self._pool is not None
+        return [Key(*row) for row in await self._pool.fetch(_DECLARED)]
 
     async def close(self) -> None:
         if self._renderer is not None:

@@ -14,8 +14,6 @@ from mailboat_crds import GROUP
 from mailboat_operator.kube import expiration, login
 from mailboat_operator.reconcile.objects import OWN
 
-FINALIZER = f"{GROUP}/finalizer"
-
 
 class Digests(kopf.AnnotationsDiffBaseStorage):
     """Keeps digests of what was handled last: a source of 200,000 characters would outgrow an object's annotations."""
@@ -48,7 +46,7 @@ def configured() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
-    settings.persistence.finalizer = FINALIZER
+    settings.persistence.finalizer = f"{GROUP}/finalizer"  # never set, see `handlers`
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=OWN, v1=False)
     settings.persistence.diffbase_storage = Digests(prefix=OWN, key="last-handled", v1=False)
     return settings

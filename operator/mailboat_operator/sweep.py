@@ -12,7 +12,7 @@ import structlog
 from mailboat.db import engine
 from mailboat_crds.models import KINDS
 from mailboat_operator.kube import Kube, KubeError
-from mailboat_operator.reconcile.objects import Key, core, path_of
+from mailboat_operator.reconcile.objects import Key, core, path_of, scopes
 from mailboat_operator.reconcile.references import Reference
 from mailboat_operator.reconciler import Reconciler
 from mailboat_operator.records import Records
@@ -30,9 +30,8 @@ class Sweep:
         self, kube: Kube, records: Records, reconciler: Reconciler, namespaces: Sequence[str], seconds: float
     ) -> None:
         self._kube, self._records, self._reconciler = kube, records, reconciler
-        self.namespaces: Sequence[str | None] = namespaces or [None]
+        self.namespaces = scopes(namespaces)
         self._seconds = seconds
-        self._versions: dict[Reference, str] = {}
 
     async def run(self) -> None:
         """For ever. kopf has reconciled everything at the start, so the first sweep looks for orphans alone."""
@@ -47,19 +46,18 @@ class Sweep:
                 await asyncio.sleep(2.0)
 
     async def sweep(self, *, orphans_only: bool = False) -> None:
-        """Reconcile every object, then remove the records of those that are gone."""
-        there: dict[Key, str] = {}
+        """Reconcile every object, then those that are gone and have records."""
+        there: set[Key] = set()
         for kind in KINDS:
             for namespace in self.namespaces:
                 async for metadata in self._kube.names(path_of(kind, namespace)):
-                    there[Key(kind, metadata["namespace"], metadata["name"])] = metadata["uid"]
-        for key in there if not orphans_only else ():
+                    there.add(Key(kind, metadata["namespace"], metadata["name"]))
+        for key in sorted(there) if not orphans_only else ():
             await self._reconciler.reconcile(key)
-        for row in await self._records.declared():
-            key = Key(row.kind, row.namespace, row.name)
-            served = self.namespaces == [None] or key.namespace in self.namespaces
-            if served and key not in there and await self._kube.get(path_of(*key), metadata=True) is None:
-                await self._reconciler.delete(key, row.spec.get("deletionPolicy", "Retain"))
+        for key in await self._records.declared():
+            served = None in self.namespaces or key.namespace in self.namespaces
+            if served and key not in there:
+                await self._reconciler.reconcile(key)
 
     async def follow_config_maps(self, namespace: str | None) -> None:
         """Reconcile what refers to a ConfigMap when it changes. Only metadata is sent, and nothing of it is kept."""
@@ -74,9 +72,7 @@ class Sweep:
         """The same for Secrets, one by one and by name: whoever may list or watch Secrets may read them all."""
         while True:
             await asyncio.sleep(SECRETS_SECONDS)
-            known = self._reconciler.references.all("secrets")
-            self._versions = {one: version for one, version in self._versions.items() if one in set(known)}
-            for reference in known:
+            for reference in self._reconciler.references.all("secrets"):
                 try:
                     await self._look_at(reference)
                 except KubeError as error:
@@ -86,9 +82,8 @@ class Sweep:
     async def _look_at(self, reference: Reference) -> None:
         found = await self._kube.get(core(*reference), metadata=True)
         version = found["metadata"]["resourceVersion"] if found else ""
-        if self._versions.setdefault(reference, version) != version:
-            self._versions[reference] = version
-            self._touch([reference])
+        for key in self._reconciler.references.stale(reference, version):
+            self._reconciler.soon(key)
 
     def _touch(self, changed: Sequence[Reference]) -> None:
         for reference in changed:

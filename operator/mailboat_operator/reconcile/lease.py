@@ -1,7 +1,7 @@
 """Who leads: the Lease of coordination.k8s.io, as the rules of one candidate. Clocks are never compared.
 
 A holder renews every RENEW seconds and stops leading when it could not for DEADLINE; another candidate takes the Lease
-when it has not seen it change for DURATION, measured on its own clock. DEADLINE is shorter than DURATION, and what an
+when it has not seen it change for DURATION, measured on its own clock. DEADLINE is shorter than that, and what an
 old leader might still write is refused by the fence in PostgreSQL.
 """
 

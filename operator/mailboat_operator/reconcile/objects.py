@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -96,7 +96,6 @@ def secret_of(client: EmailClient, content: Mapping[str, str]) -> Object:
         "name": metadata.name,
         "uid": metadata.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
     }
     return {
         "apiVersion": "v1",
@@ -144,6 +143,11 @@ def event_of(body: Object, condition: Condition, instance: str, now: datetime) -
         "lastTimestamp": moment,
         "count": 1,
     }
+
+
+def scopes(namespaces: Sequence[str]) -> Sequence[str | None]:
+    """Where to list: in each of these namespaces, or once for all."""
+    return namespaces or [None]
 
 
 def path_of(kind: str, namespace: str | None, name: str | None = None) -> str:

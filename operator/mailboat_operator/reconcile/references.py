@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from mailboat.declare.inputs import config_maps_of, secrets_of
-from mailboat_crds.models import EmailClient, Resource
 from mailboat_operator.reconcile.objects import Key
 
 
@@ -18,34 +16,31 @@ class Reference(NamedTuple):
     name: str
 
 
-def references_of(resource: Resource) -> set[Reference]:
-    """A client's own Secret is among them: somebody may delete it."""
-    namespace = resource.metadata.namespace
-    found = {Reference("secrets", namespace, name) for name in secrets_of(resource)}
-    found |= {Reference("configmaps", namespace, name) for name in config_maps_of(resource)}
-    if isinstance(resource, EmailClient):
-        found.add(Reference("secrets", namespace, resource.spec.credentials.secret_name))
-    return found
-
-
 class References:
-    """The newest references of every resource."""
+    """What every resource refers to, each with the version that was read for it; "" is one that was not there.
+
+    A client's own Secret is among them: somebody may delete it.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[Key, set[Reference]] = {}
+        self._read: dict[Key, dict[Reference, str]] = {}
         self._from: defaultdict[Reference, set[Key]] = defaultdict(set)
 
-    def put(self, key: Key, references: set[Reference]) -> None:
+    def put(self, key: Key, read: dict[Reference, str]) -> None:
         self.forget(key)
-        self._of[key] = references
-        for reference in references:
+        self._read[key] = read
+        for reference in read:
             self._from[reference].add(key)
 
     def forget(self, key: Key) -> None:
-        for reference in self._of.pop(key, ()):
+        for reference in self._read.pop(key, ()):
             self._from[reference].discard(key)
             if not self._from[reference]:
                 del self._from[reference]
+
+    def stale(self, reference: Reference, version: str) -> set[Key]:
+        """The resources that were reconciled with another version."""
+        return {key for key in self._from.get(reference, ()) if self._read[key][reference] != version}
 
     def to(self, reference: Reference) -> set[Key]:
         """The resources that refer to it."""
