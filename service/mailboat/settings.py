@@ -35,9 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How callers reach the API, written into answers and the quick start. Empty: http://HOST:PORT."""
     client_file: str = ""
     """The client.json of `mailboat up`: the dashboard's first steps show its key in their curl line."""
-    dashboard: Literal["open", "closed"] = "closed"
+    dashboard: Literal["open", "login", "closed"] = "closed"
     """open: /ui answers without a login, and only requests whose Host is a loopback name (localhost, *.localhost,
-    127.0.0.1, [::1]); `mailboat up` opens it. closed: /ui answers 404."""
+    127.0.0.1, [::1]); `mailboat up` opens it. login: one signs in with the admin token. closed: /ui answers 404."""
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Port of /metrics, /livez and /readyz on MAILBOAT_HOST, for every role and without a token: keep it inside.
     0: none; the API then shows /metrics on its own port, see docs/metrics.md. Not for `mailboat up`."""
@@ -73,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sealing_key: str = ""
     """Seals the secrets of declared providers in PostgreSQL: 32 random octets in base64 (openssl rand -base64 32). To
     rotate, put a new key before the old one, separated by a comma; what is sealed with the old one is still read."""
+    egress_allow: str = ""
+    """Networks of our own that webhooks may be sent to, comma-separated (10.20.0.0/16, 127.0.0.0/8), on any port and
+    without TLS. Empty: only addresses on the open internet, over https."""
     simulators: bool = False
     """1: a provider's `ses.snsOrigin` may put an SNS simulator on this machine in Amazon's place. For tests only."""
     route: str = ""
@@ -106,6 +109,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_recipients: Count = 50
     """Most recipients of one message: to, cc and bcc together."""
 
+    data_folder: str = "data"
+    """Where `mailboat data` keeps its PostgreSQL and its Valkey."""
+    data_password: str = ""
+    """Password of the two servers of `mailboat data`: letters and digits."""
     watch_namespaces: str = ""
     """Namespaces that the operator serves, comma-separated. Empty: all of them."""
     lease: str = "default/mailboat-operator"

@@ -11,11 +11,12 @@ import signal
 import stat
 import subprocess
 import urllib.parse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from mailboat.cli import logs
-from mailboat.cli.supervisor import Part
+from mailboat.cli.supervisor import Part, Supervisor
 from mailboat.errors import ConfigurationError
 
 USER = "pgserver"  # PostgreSQL refuses to run as root; this system user is made for it, as pgserver itself does
@@ -75,9 +76,29 @@ def settle(folder: Path) -> None:
     _unready(folder).rename(folder)
 
 
-def part(folder: Path, sockets: Path, owner: tuple[int, int] | None) -> Part:
-    """The server. It listens on a socket in `sockets` and nowhere else."""
-    settings = {**SETTINGS, "unix_socket_directories": str(sockets)}
+async def start(
+    supervisor: Supervisor,
+    say: Callable[[str], None],
+    folder: Path,
+    sockets: Path,
+    owner: tuple[int, int] | None,
+    **changed: str,
+) -> None:
+    """Have the server run, on a cluster that is made when there is none. Raises ConfigurationError or PartFailed."""
+    if (pid := alive(folder)) is not None:
+        raise ConfigurationError(f"PostgreSQL already runs on {folder}: stop it with `kill -INT {pid}`.")
+    admit(owner, folder)
+    if not folder.exists():
+        say("making the database …")
+        await supervisor.run(initdb(folder, owner))
+        settle(folder)
+    say("starting PostgreSQL …")
+    await supervisor.start(part(folder, sockets, owner, **changed))
+
+
+def part(folder: Path, sockets: Path, owner: tuple[int, int] | None, **changed: str) -> Part:
+    """The server. It listens on a socket in `sockets`, and nowhere else unless the settings are `changed`."""
+    settings = {**SETTINGS, "unix_socket_directories": str(sockets), **changed}
     return Part(
         name="postgres",
         argv=(

@@ -1,4 +1,4 @@
-"""The parts that run alone: `mailboat api`, `worker`, `watcher`, `operator`, `migrate`. Imports nothing heavy."""
+"""The parts that run alone: `mailboat api`, `worker`, `watcher`, `operator`, …. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ ROLES = {
     "worker": Role("Deliver mail.", "mailboat.worker.main", flags=("worker_name",)),
     "watcher": Role("Publish templates as they are saved.", "mailboat.watcher.main", flags=("templates",)),
     "operator": Role("Turn Kubernetes resources into records.", "mailboat_operator.main", flags=("host", "port")),
+    "data": Role("Run a PostgreSQL and a Valkey for a trial's cluster.", "mailboat.cli.data"),
     "migrate": Role("Bring the database up to date, then end.", "mailboat.cli.roles", "migrate"),
 }
 

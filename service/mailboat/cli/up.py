@@ -219,25 +219,12 @@ class Up:
         owner = postgres.owner(data / "postgres") if own_postgres else None
         sockets = folder.sockets(data, owner)
         if own_postgres:
-            await self._start_postgres(supervisor, data / "postgres", sockets, owner)
+            await postgres.start(supervisor, say, data / "postgres", sockets, owner)
             self._environment["DATABASE_URL"] = postgres.dsn(sockets)
         if own_valkey:
             say("starting Valkey …")
             await supervisor.start(valkey.part(data / "valkey", sockets))
             self._environment["REDIS_URL"] = valkey.url(sockets)
-
-    async def _start_postgres(
-        self, supervisor: Supervisor, cluster: Path, sockets: Path, owner: tuple[int, int] | None
-    ) -> None:
-        if (pid := postgres.alive(cluster)) is not None:
-            raise ConfigurationError(f"PostgreSQL already runs on {cluster}: stop it with `kill -INT {pid}`.")
-        postgres.admit(owner, cluster)
-        if not cluster.exists():
-            say("making the database …")
-            await supervisor.run(postgres.initdb(cluster, owner))
-            postgres.settle(cluster)
-        say("starting PostgreSQL …")
-        await supervisor.start(postgres.part(cluster, sockets, owner))
 
     def _role(self, role: str, name: str = "", **environment: str) -> Part:
         return Part(

@@ -16,16 +16,18 @@ from mailboat.errors import ConfigurationError
 
 APPEND_ONLY = "appendonlydir"
 ANSWER_SECONDS = 1.0
+PORT = "6379"
 
 
 def url(sockets: Path) -> str:
     return f"unix://{urllib.parse.quote(str(_socket(sockets)))}?db=0"
 
 
-def part(folder: Path, sockets: Path) -> Part:
-    """The server. It listens on a socket in `sockets` and nowhere else."""
+def part(folder: Path, sockets: Path, password: str = "") -> Part:
+    """The server. It listens on a socket in `sockets`; with a password also on its port, to any machine."""
     settings = {
-        "port": "0",
+        "port": PORT if password else "0",
+        **({"bind": "* -::*", "protected-mode": "no"} if password else {}),
         "unixsocket": str(_socket(sockets)),
         "unixsocketperm": "700",
         "dir": str(folder),
@@ -36,15 +38,25 @@ def part(folder: Path, sockets: Path) -> Part:
         "maxmemory": "256mb",
         "maxmemory-policy": "noeviction",
     }
+    config = (str(sockets / "valkey.conf"),) if password else ()
     return Part(
         name="valkey",
-        argv=(str(_binary()), *(word for name, value in settings.items() for word in (f"--{name}", value))),
+        argv=(str(_binary()), *config, *(word for name, value in settings.items() for word in (f"--{name}", value))),
         environment={"PATH": os.defpath},
-        prepare=partial(folder.mkdir, exist_ok=True),
-        ready=partial(_answers, _socket(sockets)),
+        prepare=partial(_prepare, folder, sockets, password),
+        ready=partial(_answers, _socket(sockets), password),
         mend=partial(set_aside, folder),
         echo=logs.valkey,
     )
+
+
+def _prepare(folder: Path, sockets: Path, password: str) -> None:
+    """The password travels in a file: everybody may read a command line."""
+    folder.mkdir(exist_ok=True)
+    if password:
+        config = sockets / "valkey.conf"
+        config.touch(mode=0o600)
+        config.write_text(f"requirepass {password}\n")
 
 
 def set_aside(folder: Path) -> None:
@@ -59,11 +71,14 @@ def _socket(sockets: Path) -> Path:
     return sockets / "valkey.sock"
 
 
-async def _answers(socket: Path, _pid: int) -> bool:
+async def _answers(socket: Path, password: str, _pid: int) -> bool:
     """PING is answered with PONG; while the file is loaded the answer is an error."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_unix_connection(socket)
+            if password:
+                writer.write(f"AUTH {password}\r\n".encode())
+                await reader.readline()
             writer.write(b"PING\r\n")
             answer = await reader.readline()
             writer.close()
