@@ -36,6 +36,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 {{- end }}
 
+{{- define "mailboat.operator" -}}
+{{- include "mailboat.fullname" . -}}-operator
+{{- end }}
+
+{{- /* For what is not in a namespace: two releases of one name must not meet. */ -}}
+{{- define "mailboat.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "mailboat.fullname" .) | trunc 200 -}}
+{{- end }}
+
+{{- /* All that the operator may do: nothing can be deleted, and Secrets are neither listed nor watched. */ -}}
+{{- define "mailboat.operatorRules" -}}
+- apiGroups: [mailboat.dev]
+  resources: [emailclients, emailtemplates, emailproviders]
+  verbs: [get, list, watch, patch]
+- apiGroups: [mailboat.dev]
+  resources: [emailclients/status, emailtemplates/status, emailproviders/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
 {{- define "mailboat.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
 {{- printf "%s%s%s" .Values.image.repository (ternary "@" ":" (hasPrefix "sha256:" $tag)) $tag -}}
@@ -67,21 +95,42 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- /* The bundled PostgreSQL and Valkey are there when no others are named. */ -}}
+{{- define "mailboat.bundled" -}}
+{{- if ne (empty .Values.database.existingSecret) (empty .Values.valkey.existingSecret) -}}
+{{- fail "Name both database.existingSecret and valkey.existingSecret, or neither to use the bundled servers." -}}
+{{- end -}}
+{{- if empty .Values.database.existingSecret -}}true{{- end -}}
+{{- end }}
+
+{{- define "mailboat.data" -}}
+{{- include "mailboat.fullname" . -}}-data
+{{- end }}
+
 {{- define "mailboat.databaseUrl" -}}
 - name: DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ required "database.existingSecret is needed: the name of a Secret with PostgreSQL's DSN" .Values.database.existingSecret }}
-      key: {{ .Values.database.key }}
+      name: {{ .Values.database.existingSecret | default (include "mailboat.data" .) }}
+      key: {{ ternary "database-url" .Values.database.key (empty .Values.database.existingSecret) }}
 {{- end }}
 
-{{- define "mailboat.environment" -}}
+{{- define "mailboat.sealingSecret" -}}
+{{- .Values.sealing.existingSecret | default (printf "%s-sealing" (include "mailboat.fullname" .)) -}}
+{{- end }}
+
+{{- define "mailboat.connections" -}}
 {{ include "mailboat.databaseUrl" . }}
 - name: REDIS_URL
   valueFrom:
     secretKeyRef:
-      name: {{ required "valkey.existingSecret is needed: the name of a Secret with Valkey's DSN" .Values.valkey.existingSecret }}
-      key: {{ .Values.valkey.key }}
+      name: {{ .Values.valkey.existingSecret | default (include "mailboat.data" .) }}
+      key: {{ ternary "valkey-url" .Values.valkey.key (empty .Values.valkey.existingSecret) }}
+- name: MAILBOAT_SEALING_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "mailboat.sealingSecret" . }}
+      key: {{ .Values.sealing.key }}
 {{- with .Values.smtp.existingSecret }}
 - name: MAILBOAT_SMTP_URL
   valueFrom:
@@ -89,6 +138,10 @@ securityContext:
       name: {{ . }}
       key: {{ $.Values.smtp.key }}
 {{- end }}
+{{- end }}
+
+{{- define "mailboat.environment" -}}
+{{ include "mailboat.connections" . }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
   value: {{ $value | quote }}
