@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.cluster import binaries
-from tests.cluster.binaries import CACHE, CONTROL_PLANE, Program
+from tests.cluster.binaries import CACHE, CONTROL_PLANE, HELM, Program
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.operated import Operated, admit
+from tests.conftest import Role
+
+from mailboat.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 NAME = "docker.io/library/mailboat:test"
@@ -59,10 +64,9 @@ def build(need: Callable[[object, str], None], pytestconfig: pytest.Config) -> C
     return build
 
 
-@pytest.fixture(scope="session")
-def cluster(build: Callable[[list[Program]], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The session's cluster, with our kinds. Tests take a namespace of their own, and do not stop its parts."""
-    plane = ControlPlane(build(CONTROL_PLANE), tmp_path_factory.mktemp("cluster"))
+@contextlib.contextmanager
+def running(plane: ControlPlane) -> Iterator[ControlPlane]:
+    """With our kinds in it."""
     try:
         plane.start()
         plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
@@ -70,22 +74,38 @@ def cluster(build: Callable[[list[Program]], Path], tmp_path_factory: pytest.Tem
         yield plane
     finally:
         plane.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(build: Callable[[list[Program]], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The session's cluster. Tests take a namespace of their own, and do not stop its parts."""
+    with running(ControlPlane(build([*CONTROL_PLANE, *HELM]), tmp_path_factory.mktemp("cluster"))) as plane:
+        yield plane
 
 
 @pytest.fixture
 def own_cluster(build: Callable[[list[Program]], Path], tmp_path: Path) -> Iterator[ControlPlane]:
     """A cluster that the test may break."""
-    plane = ControlPlane(build(CONTROL_PLANE), tmp_path)
-    try:
-        plane.start()
-        plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
-        plane.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mailboat")
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    with running(ControlPlane(build([*CONTROL_PLANE, *HELM]), folder)) as plane:
         yield plane
-    finally:
-        plane.stop()
 
 
 @pytest.fixture
 def namespace(cluster: ControlPlane) -> str:
     """A namespace for this test alone."""
     return cluster.namespace()
+
+
+@pytest.fixture
+def operated(
+    cluster: ControlPlane,
+    namespace: str,
+    settings_of: Callable[..., Settings],
+    start_role: Callable[..., Role],
+    free_port: Callable[[], int],
+) -> Operated:
+    """An operator that leads, in a namespace of the test's own, with a database of the test's own."""
+    kubeconfig = admit(cluster, namespace, f"operator.watchNamespaces={{{namespace}}}")
+    return Operated(cluster, namespace, kubeconfig, settings_of, start_role, free_port)
