@@ -33,6 +33,7 @@ COMMANDS = {
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
     "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
     "webhook": Lazy("mailboat.cli.webhook:webhook", "Explain the webhooks that providers send."),
+    "doctor": Lazy("mailboat.cli.doctor:doctor", "Check the whole installation, and say what to do."),
     "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),
 }
 

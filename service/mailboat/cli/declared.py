@@ -61,7 +61,7 @@ class Records:
 @asynccontextmanager
 async def opened(data: Path) -> AsyncIterator[Records]:
     """Raises MailboatError when there is no database, or none that is migrated."""
-    chosen = settings.load({**os.environ, **_of_folder(data)})
+    chosen = settings.load({**os.environ, **of_folder(data)})
     url = str(folder.credentials(data).get("url") or chosen.url)
     pool = await engine.pool(chosen.database_url, name="mailboat-apply", size=4)
     try:
@@ -87,7 +87,7 @@ async def _probe(pool: asyncpg.Pool, data: Path) -> None:
         ) from None
 
 
-def _of_folder(data: Path) -> dict[str, str]:
+def of_folder(data: Path) -> dict[str, str]:
     """What a running `mailboat up` on this folder knows; its database only where the environment names none."""
     given = click.get_current_context().get_parameter_source("data") == click.core.ParameterSource.COMMANDLINE
     found: dict[str, str] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from mailboat.db import engine, partitions
@@ -51,8 +52,18 @@ async def _upgrade(dsn: str) -> None:
         await lock.close()
 
 
+def head() -> str | None:
+    """The newest revision of the schema that this Mailboat knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
 def _run(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "mailboat.db:migrations")
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "mailboat.db:migrations")
+    return config
