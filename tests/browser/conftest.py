@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pytest_asyncio import fixture
 
 from mailboat import dashboard
 from mailboat.db import engine, migrate
+from mailboat.db.states import State
 from mailboat.delivery.ring import Doorbell
 from mailboat.domain import identifier
 from mailboat.registry.catalog import Catalog
@@ -113,6 +115,84 @@ async def site(serve: Serve, tmp_path: Path) -> AsyncIterator[str]:
     """A served dashboard: its origin."""
     async with serve(Settings(dashboard="open", templates=str(tmp_path))) as origin:
         yield origin
+
+
+@pytest.fixture
+def send(pool: asyncpg.Pool) -> Callable[..., Awaitable[UUID]]:
+    """send(to, state, …): a message as the road leaves it, with its attempt and the event about it."""
+
+    async def send(
+        to: str = "ada@example.com",
+        state: State = State.SENT,
+        *,
+        event: str = "",
+        words: str = "250 OK",
+        ago: float = 60.0,
+        client: str = "storefront",
+        template: str | None = None,
+    ) -> UUID:
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        message_id = identifier.at(int(at.timestamp() * 1000), identifier.new().bytes[:10])
+        client_id = await pool.fetchval(
+            """insert into clients (name, senders) values ($1, '{*}') on conflict (namespace, name)
+               do update set name = excluded.name returning id""",
+            client,
+        )
+        envelope = {"sender": _address("orders@shop.example.com"), "to": [_address(to)]}
+        content = {"subject": f"Hello {to}", "html": f"<h1>Hello {to}</h1>", "text": f"Hello {to}"}
+        await pool.execute(
+            """insert into messages (id, client_id, created_at, template, envelope, data, content, traceparent)
+               values ($1, $2, $3, $4, $5::json, '{}', $6::json, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')
+            """,  # noqa: E501 - the traceparent is one word
+            message_id,
+            client_id,
+            at,
+            template,
+            json.dumps(envelope),
+            json.dumps(content),
+        )
+        stopped = state in (State.DEAD, State.FAILED, State.HELD)
+        tried = state not in (State.SCHEDULED, State.QUEUED)
+        await pool.execute(
+            """insert into queue (id, client_id, lane, state, attempts, run_at, provider, error, updated_at)
+               values ($1, $2, 1, $3, $4, $5, 'ses-eu', $6, $5)""",
+            message_id,
+            client_id,
+            state,
+            int(tried),
+            at,
+            words if stopped else None,
+        )
+        if tried:
+            outcome = {State.SENT: "sent", State.HELD: "uncertain"}.get(state, "failed")
+            await pool.execute(
+                """insert into attempts (message_id, number, provider, outcome, detail, started_at, seconds)
+                   values ($1, 1, 'ses-eu', $2, $3, $4, 0.041)""",
+                message_id,
+                outcome,
+                words,
+                at + timedelta(milliseconds=20),
+            )
+        if event:
+            await pool.execute(
+                """insert into events (provider, event_id, recipient, event, word, reason, message_id, client_id,
+                   provider_message_id, at, look_at, bounce)
+                   values ('ses-eu', $1, $2, $3, $3, $4, $5, $6, '', $7, null, 'hard')""",
+                str(message_id),
+                to,
+                event,
+                words,
+                message_id,
+                client_id,
+                at + timedelta(seconds=3),
+            )
+        return message_id
+
+    return send
+
+
+def _address(email: str) -> dict[str, Any]:
+    return {"email": email}
 
 
 @pytest.fixture

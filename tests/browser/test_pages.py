@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,84 +16,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Send = Callable[..., Awaitable[UUID]]
 SCRIPT = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def send(pool: asyncpg.Pool) -> Send:
-    """send(to, state, …): a message as the road leaves it, with its attempt and the event about it."""
-
-    async def send(
-        to: str = "ada@example.com",
-        state: State = State.SENT,
-        *,
-        event: str = "",
-        words: str = "250 OK",
-        ago: float = 60.0,
-        client: str = "storefront",
-        template: str | None = None,
-    ) -> UUID:
-        at = datetime.now(UTC) - timedelta(seconds=ago)
-        message_id = identifier.at(int(at.timestamp() * 1000), identifier.new().bytes[:10])
-        client_id = await pool.fetchval(
-            """insert into clients (name, senders) values ($1, '{*}') on conflict (namespace, name)
-               do update set name = excluded.name returning id""",
-            client,
-        )
-        envelope = {"sender": _address("orders@shop.example.com"), "to": [_address(to)]}
-        content = {"subject": f"Hello {to}", "html": f"<h1>Hello {to}</h1>", "text": f"Hello {to}"}
-        await pool.execute(
-            """insert into messages (id, client_id, created_at, template, envelope, data, content, traceparent)
-               values ($1, $2, $3, $4, $5::json, '{}', $6::json, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')
-            """,  # noqa: E501 - the traceparent is one word
-            message_id,
-            client_id,
-            at,
-            template,
-            json.dumps(envelope),
-            json.dumps(content),
-        )
-        stopped = state in (State.DEAD, State.FAILED, State.HELD)
-        tried = state not in (State.SCHEDULED, State.QUEUED)
-        await pool.execute(
-            """insert into queue (id, client_id, lane, state, attempts, run_at, provider, error, updated_at)
-               values ($1, $2, 1, $3, $4, $5, 'ses-eu', $6, $5)""",
-            message_id,
-            client_id,
-            state,
-            int(tried),
-            at,
-            words if stopped else None,
-        )
-        if tried:
-            outcome = {State.SENT: "sent", State.HELD: "uncertain"}.get(state, "failed")
-            await pool.execute(
-                """insert into attempts (message_id, number, provider, outcome, detail, started_at, seconds)
-                   values ($1, 1, 'ses-eu', $2, $3, $4, 0.041)""",
-                message_id,
-                outcome,
-                words,
-                at + timedelta(milliseconds=20),
-            )
-        if event:
-            await pool.execute(
-                """insert into events (provider, event_id, recipient, event, word, reason, message_id, client_id,
-                   provider_message_id, at, look_at, bounce)
-                   values ('ses-eu', $1, $2, $3, $3, $4, $5, $6, '', $7, null, 'hard')""",
-                str(message_id),
-                to,
-                event,
-                words,
-                message_id,
-                client_id,
-                at + timedelta(seconds=3),
-            )
-        return message_id
-
-    return send
-
-
-def _address(email: str) -> dict[str, Any]:
-    return {"email": email}
 
 
 async def test_a_bounced_mail_is_found_and_says_why(site: str, page: Page, send: Send) -> None:
@@ -210,7 +129,7 @@ async def test_the_overview_says_what_needs_a_person_and_counts_the_rest(
     await expect(page.get_by_role("heading", name="1 dead letter", exact=True)).to_be_visible()
     await expect(page.locator(".stats dd:nth-of-type(1)")).to_contain_text(["15", "13", "12", "1", "1", "1"])
     await expect(page.locator(".lane b").nth(1)).to_contain_text("2\u202fmin")
-    await page.locator("#flow .hits rect").last.hover()
+    await page.locator("#flow .plot").first.locator(".hits rect").last.hover()
     await expect(page.locator("#flow .readout").first).to_contain_text("accepted")
     await page.get_by_role("link", name="1 h", exact=True).click()
     await expect(page.locator(".stats dd").first).to_have_text("9")
@@ -225,10 +144,68 @@ async def test_nothing_that_anybody_sends_runs_in_a_page(site: str, page: Page, 
     await expect(page.locator("#groups h2")).to_have_text(SCRIPT)
 
 
-@pytest.mark.parametrize("path", ["", "/messages", "/dead-letters", "/held", "/templates"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "/messages", "/dead-letters", "/held", "/templates", "/clients", "/suppressions", "/providers", "/audit"],
+)
 async def test_every_page_fits_a_phone(site: str, phone: Page, send: Send, path: str) -> None:
     await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.DEAD, words="Timed out " * 30)
     await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.HELD, words="Timed out " * 30)
     await phone.goto(f"{site}/ui{path}")
     await expect(phone.locator("h1")).to_be_visible()
     assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    await pool.execute("delete from clients")
+    await page.goto(f"{site}/ui/clients")
+    await page.get_by_label("Name").fill("storefront")
+    await page.get_by_label("Sender").fill("orders@shop.example.com")
+    await page.get_by_role("button", name="Make it").click()
+    await expect(page).to_have_url(f"{site}/ui/clients/default/storefront")
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Make a key").click()
+    first = await page.locator("#key").text_content()
+    await page.get_by_role("button", name="Rotate").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    await expect(page.locator("#key")).not_to_have_text(first or "")
+    await expect(page.locator("#keys tbody .pill")).to_have_text(["in use", "ends soon"])
+    secret = await page.locator("#secret").text_content()
+    row = page.locator("#keys tbody tr", has_text=first or "")
+    await row.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("dialog").get_by_role("button", name=f"Revoke {first}").click()
+    await expect(page.locator("#keys tbody .pill")).to_have_text(["in use", "revoked"])
+    await page.reload()
+    assert secret not in await page.content()
+    await page.get_by_role("button", name="Suspend").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Suspend storefront").click()
+    await expect(page.locator("h1 + .sub .pill")).to_have_text("suspended")
+    await page.goto(f"{site}/ui/audit")
+    acts = ["client.suspend", "key.revoke", "key.rotate", "key.create", "client.create"]
+    await expect(page.locator("tbody td:nth-child(3)")).to_have_text(acts)
+    await page.locator("main").get_by_role("searchbox").fill("revoke")
+    await expect(page.locator("tbody td:nth-child(3)")).to_have_text(["key.revoke"])
+
+
+async def test_an_address_is_suppressed_by_hand_and_allowed_again(site: str, page: Page, pool: asyncpg.Pool) -> None:
+    await page.goto(f"{site}/ui/suppressions")
+    await page.get_by_role("textbox", name="Address").fill("CEO@tailspin.example")
+    await page.get_by_role("textbox", name="Why").fill(SCRIPT)
+    await page.get_by_role("button", name="Suppress", exact=True).click()
+    await expect(page.locator("tbody th")).to_have_text("ceo@tailspin.example")
+    await expect(page.locator("tbody .words")).to_have_text(SCRIPT)
+    await page.get_by_role("searchbox", name="Search").fill("tailspin")
+    await page.get_by_role("button", name="Allow again").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Allow again").click()
+    await expect(page.get_by_text("may be mailed again")).to_be_visible()
+    assert await pool.fetchval("select count(*) from suppressions") == 0
+
+
+async def test_a_failing_provider_stands_out_with_its_latest_words(site: str, page: Page, send: Send) -> None:
+    await send("ada@example.com", State.DEAD, words="535 5.7.8 authentication failed")
+    await page.goto(f"{site}/ui/providers")
+    card = page.locator("article", has_text="ses-eu")
+    await expect(card.locator(".pill")).to_have_text("failing")
+    await expect(card.locator(".quote")).to_have_text("535 5.7.8 authentication failed")

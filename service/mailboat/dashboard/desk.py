@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -25,6 +25,13 @@ _AUDIT = "insert into audit (actor, action, subject, detail) values ($1, $2, $3,
 LARGEST_FORM = 2_097_152  # octets
 
 Route = tuple[str, str, Callable[..., Awaitable[Response]]]
+
+
+class View(Protocol):
+    """A page, or several that belong together."""
+
+    def routes(self) -> list[Route]:
+        """Method, path and handler of each of its answers."""
 
 
 class Unknown(Exception):

@@ -1,4 +1,4 @@
-"""Who may look at a dashboard that has no login: only a browser on this machine, and only our own pages may act.
+"""Who may look, and act: without a login a browser on this machine; with one, whoever signed in; acts by our own pages.
 
 A page of a foreign site can point a name of its own at 127.0.0.1 (DNS rebinding) and would then read the dashboard as
 its own; it cannot make the browser say `Host: localhost`. It can send forms to localhost, but not without saying where
@@ -14,10 +14,10 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = re.compile(r"(?:(?:[a-z0-9-]+\.)*localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 
-def refusal(method: str, headers: Mapping[str, str]) -> str | None:
-    """Why this request is refused, or None. `headers` are looked up in lower case."""
+def refusal(method: str, headers: Mapping[str, str], *, anywhere: bool = False) -> str | None:
+    """Why this request is refused, or None. `headers` are looked up in lower case. `anywhere`: under any name."""
     host = headers.get("host", "")
-    if not _LOOPBACK.fullmatch(host):
+    if not anywhere and not _LOOPBACK.fullmatch(host):
         return (
             f"It is open without a login for this machine only, under a name such as localhost, 127.0.0.1 or [::1]; "
             f"this request asked for {host or 'no host'!r}. Open it under one of those names."

@@ -20,18 +20,25 @@ from starlette.responses import Response, StreamingResponse
 
 from mailboat.dashboard import guard, inbox, mime, pages, parts
 from mailboat.dashboard.assets import KEEP, Assets
-from mailboat.dashboard.desk import Desk, Refused, Route, Unknown
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, View
 from mailboat.dashboard.feed import Feed, Viewer
 from mailboat.dashboard.inbox import Cursor, Kept, Listing
 from mailboat.dashboard.saves import Saves
+from mailboat.dashboard.session import COOKIE, Sessions
+from mailboat.dashboard.views import login
+from mailboat.dashboard.views.audit import Audit
+from mailboat.dashboard.views.clients import Clients
+from mailboat.dashboard.views.login import Login
 from mailboat.dashboard.views.messages import Messages
 from mailboat.dashboard.views.overview import Overview
+from mailboat.dashboard.views.providers import Providers
 from mailboat.dashboard.views.stopped import Stopped
+from mailboat.dashboard.views.suppressions import Suppressions
 from mailboat.dashboard.views.templates import Templates
 from mailboat.db import engine
 from mailboat.delivery import first_mail
 from mailboat.delivery.ring import Doorbell
-from mailboat.errors import Problem
+from mailboat.errors import ConfigurationError, Problem
 from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Renderer
 from mailboat.settings import Settings
@@ -44,6 +51,7 @@ WITHOUT_POSTGRES = (
     "/ui/inbox/stream",
     "/ui/templates/stream",
 )  # their success says nothing about Postgres
+WITHOUT_LOGIN = ("/ui/static/", login.PATH)
 PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
 
 
@@ -67,11 +75,23 @@ def router(
     if settings.dashboard == "closed":
         return APIRouter()
     assets = Assets()
-    desk = Desk(pool, settings, pages.Pages(assets), catalog, renderer, doorbell, orm)
+    sessions = _sessions(settings)
+    page = pages.Pages(assets, login=sessions is not None)
+    desk = Desk(pool, settings, page, catalog, renderer, doorbell, orm)
     saves = Saves(Path(settings.templates).resolve())
     feed.on_close(saves.close)
-    ui = Dashboard(desk, assets, feed, client_file)
-    views = (Overview(desk), Messages(desk), Stopped(desk), Templates(desk, saves))
+    ui = Dashboard(desk, assets, feed, client_file, sessions)
+    views: list[View] = [
+        Overview(desk),
+        Messages(desk),
+        Stopped(desk),
+        Templates(desk, saves),
+        Clients(desk),
+        Providers(desk),
+        Suppressions(desk),
+        Audit(desk),
+        *([Login(desk, sessions)] if sessions else []),
+    ]
     routes = APIRouter(include_in_schema=False, route_class=ui.edge(), default_response_class=Response)
     own: list[Route] = [
         ("GET", "/ui/static/{digest}/{name:path}", ui.static),
@@ -94,12 +114,23 @@ def router(
     return routes
 
 
+def _sessions(settings: Settings) -> Sessions | None:
+    if settings.dashboard != "login":
+        return None
+    if not settings.admin_token:
+        raise ConfigurationError("MAILBOAT_DASHBOARD=login needs MAILBOAT_ADMIN_TOKEN, which one signs in with.")
+    return Sessions(settings.admin_token)
+
+
 class Dashboard:
     """The handlers. Each answers one request; what goes wrong on the way is answered by `edge`."""
 
-    def __init__(self, desk: Desk, assets: Assets, feed: Feed, client_file: Path | None) -> None:
+    def __init__(
+        self, desk: Desk, assets: Assets, feed: Feed, client_file: Path | None, sessions: Sessions | None
+    ) -> None:
         self._pool, self._settings, self._pages = desk.pool, desk.settings, desk.pages
         self._assets, self._feed, self._client_file = assets, feed, client_file
+        self._sessions = sessions
         self._away_since: datetime | None = None
 
     def edge(self) -> type[APIRoute]:
@@ -118,8 +149,15 @@ class Dashboard:
         return Edge
 
     async def _answer(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
-        if reason := guard.refusal(request.method, request.headers):
+        if reason := guard.refusal(request.method, request.headers, anywhere=self._sessions is not None):
             return self._pages("refused.html", 403, reason=reason)
+        if self._sessions is not None and not request.url.path.startswith(WITHOUT_LOGIN):
+            cookie = request.cookies.get(COOKIE, "")
+            if not self._sessions.holds(cookie):
+                return login.turned_away(request)
+            pages.CSRF.set(self._sessions.csrf(cookie))
+            if request.method not in guard.SAFE and not self._sessions.carries(cookie, _token(request)):
+                return self._pages("refused.html", 403, reason="The page is from another session: load it again.")
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await handler(request)
@@ -277,6 +315,10 @@ class Dashboard:
             return ": nothing to show\n\n"
         html = self._pages.render("mails.html", mails=fresh, q=query, fresh=True)
         return "event: mail\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
+
+
+def _token(request: Request) -> str:
+    return request.headers.get("x-csrf-token", "")
 
 
 def _listed(listing: Listing, last: Cursor | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ const toast = (text) => {
   if (!box) return;
   box.textContent = text;
   clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => (box.textContent = ""), 2500);
+  toast.timer = setTimeout(() => (box.textContent = ""), 2500 + text.length * 40);
 };
 
 // One dialog asks before everything that cannot be undone.
@@ -38,7 +38,8 @@ addEventListener("htmx:confirm", (event) => {
   ask(event.target, () => event.detail.issueRequest(true));
 });
 
-addEventListener("htmx:responseError", ({ detail }) => toast(detail.xhr.status === 503 ? "Postgres is away; try again soon" : `Refused: ${detail.xhr.status}`));
+const reason = (xhr) => new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".lead")?.textContent;
+addEventListener("htmx:responseError", ({ detail: { xhr } }) => toast(xhr.status === 503 ? "Postgres is away; try again soon" : reason(xhr) || `Refused: ${xhr.status}`));
 addEventListener("htmx:sendError", () => toast("Mailboat does not answer"));
 
 // The clock of everything that updates by itself: it stops in a hidden tab, and when somebody presses "Live".

@@ -63,7 +63,7 @@ class Stopped:
         return {
             **reason,
             "rows": found["items"],
-            "means": diagnosis.of_words(reason["error"]),
+            "means": _means(reason["error"]),
             "query": urlencode({**{k: v for k, v in given.items() if v and k != "q"}, "error": reason["error"]}),
         }
 
@@ -80,7 +80,7 @@ class Stopped:
             given=given,
             error=error,
             found=found,
-            means=diagnosis.of_words(error),
+            means=_means(error),
             older=urlencode({**query, "cursor": found["next"]}) if found["next"] else None,
         )
 
@@ -143,6 +143,12 @@ async def counts(desk: Desk) -> dict[str, int]:
     """How many messages are dead, failed and held."""
     found = {State(row["state"]).word: row["count"] for row in await desk.pool.fetch(_COUNTS)}
     return {word: found.get(word, 0) for word in ("dead", "failed", "held")}
+
+
+def _means(error: str) -> diagnosis.Diagnosis | None:
+    """What the words mean, unless only their class is known: a number may as well be a port."""
+    found = diagnosis.of_words(error)
+    return None if found in diagnosis.CLASSES.values() else found
 
 
 def _given(asked: dict[str, str]) -> dict[str, str]:
