@@ -105,6 +105,8 @@ def make_plan(data: Path, chosen: Settings, environment: Mapping[str, str], work
         "MAILBOAT_ADMIN_TOKEN": token,
         "MAILBOAT_SEALING_KEY": chosen.sealing_key or folder.sealing_key(data),
         "MAILBOAT_DASHBOARD": "open",
+        "MAILBOAT_DIST": str(data / "dist"),
+        "MAILBOAT_METRICS_PORT": "0",  # one port cannot serve every part; the API has /metrics on its own
         "MAILBOAT_CLIENT_FILE": str((data / "client.json").resolve()),
     }
     return Plan(
