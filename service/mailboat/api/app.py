@@ -18,7 +18,7 @@ from mailboat.api import problems
 from mailboat.api.app_state import administrator
 from mailboat.api.asgi import internal_error
 from mailboat.api.context import Context
-from mailboat.api.routes import admin, messages, probes, stopped, suppressions, templates
+from mailboat.api.routes import admin, messages, probes, providers, stopped, suppressions, templates, webhook_endpoints
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
 from mailboat.delivery.validate import BatchRequest, SendRequest
@@ -42,6 +42,8 @@ def create(context: Context) -> FastAPI:
     app.include_router(stopped.router)
     app.include_router(suppressions.router)
     app.include_router(suppressions.admin_router)
+    app.include_router(providers.router)
+    app.include_router(webhook_endpoints.router)
     client_file = Path(context.settings.client_file) if context.settings.client_file else None
     inbox = APIRouter(dependencies=[Depends(administrator)])
     inbox.include_router(dashboard.api_router(pool=context.pool))

@@ -32,6 +32,7 @@ COMMANDS = {
     "template": Lazy("mailboat.cli.template:template", "List, check and render templates, without a server."),
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
     "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
+    "provider": Lazy("mailboat.cli.provider:provider", "Providers, and whether mail goes through them."),
     "webhook": Lazy("mailboat.cli.webhook:webhook", "Explain the webhooks that providers send."),
     "doctor": Lazy("mailboat.cli.doctor:doctor", "Check the whole installation, and say what to do."),
     "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),

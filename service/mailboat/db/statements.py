@@ -120,6 +120,27 @@ select mine.id, mine.client_id, mine.lane, mine.attempts, mine.forgiven, m.creat
 from mine join messages m on m.id = mine.id
 """
 
+
+def tell(source: str) -> str:
+    """A statement that keeps a fact for everybody who wants to hear of it; it goes into the one that stores the fact.
+
+    `source` has id, client_id, event, at, recipient, provider, bounce, detail and recipients of what happened.
+    """
+    return f"""
+insert into webhook_deliveries (id, endpoint_id, event, body, state)
+select gen_random_uuid(), w.id, s.event, json_build_object(
+    'type', s.event,
+    'timestamp', to_char(s.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'data', json_build_object('message_id', s.id, 'recipient', s.recipient, 'provider', s.provider, 'bounce', s.bounce,
+        'detail', s.detail, 'recipients', s.recipients, 'template', m.template, 'tags', coalesce(m.tags, '{{}}'),
+        'metadata', coalesce(m.metadata, '{{}}'))
+), case when w.paused_at is null then 0 else 1 end
+from {source} s
+join webhook_endpoints w on w.client_id = s.client_id and (cardinality(w.events) = 0 or s.event = any(w.events))
+left join messages m on m.id = s.id
+"""
+
+
 # Recipients that earlier attempts have settled, for messages that are tried again.
 SETTLED = """
 select message_id, recipients from attempts where message_id = any($1::uuid[]) and recipients is not null
@@ -157,8 +178,12 @@ with verdict as materialized (
     from verdict v where q.id = v.id
         and (q.state = 2 and q.owner = ${len(BOOK_COLUMNS) + 1} and q.attempts = v.number
              or q.state in (0, 1, 5, 7) and v.state = 3)
-    returning q.id
-), kept as (
+    returning q.id, q.client_id, v.state, v.provider, v.detail, v.recipients
+), ended as (
+    select id, client_id, case state when 3 then 'sent' else 'failed' end as event, now() as at, null as recipient,
+        provider, null as bounce, detail, recipients
+    from booked where state in (3, 4, 5)
+), told as ({tell("ended")}), kept as (
     insert into attempts (message_id, number, provider, outcome, detail, recipients, started_at, seconds)
     select id, number, provider, outcome, detail, recipients, started_at, seconds from verdict
     on conflict (message_id, number) do update set provider = excluded.provider, outcome = excluded.outcome,
@@ -178,8 +203,8 @@ where id in (select id from queue where id = any($1::uuid[]) and state = 2 and o
 returning id, client_id, lane
 """
 
-# To the next provider within one delivery: the failed try keeps its row, and the message's next one gets a number of its
-# own, which does not count against its retries. $3: the number of the failed try.
+# To the next provider within one delivery: the failed try keeps its row, and the message's next one gets a number of
+# its own, which does not count against its retries. $3: the number of the failed try.
 MOVE_ON = """
 with moved as (
     update queue set attempts = attempts + 1, forgiven = forgiven + 1, provider = $4, error = $6, updated_at = now()
@@ -237,8 +262,12 @@ with gone as (
     update queue q set state = fate.state, owner = null, updated_at = now(),
         error = case when fate.state = 1 then q.error else 'the worker stopped before it knew the outcome' end
     from fate where q.id = fate.id
-    returning q.id, q.client_id, q.lane, q.state, fate.attempts
-), kept as (
+    returning q.id, q.client_id, q.lane, q.state, q.provider, q.error, fate.attempts
+), ended as (
+    select id, client_id, 'failed' as event, now() as at, null as recipient, provider, null as bounce, error as detail,
+        null as recipients
+    from moved where state = 5
+), told as ({tell}), kept as (
     insert into attempts (message_id, number, outcome, detail)
     select id, attempts, 'abandoned', 'the worker stopped before it knew the outcome' from moved
     on conflict do nothing
@@ -248,14 +277,19 @@ select id, client_id, lane, state from moved
 
 # Their owner's heartbeat has stopped, or it never existed. $2: seconds.
 TAKE_OVER_DEAD = _TAKE_OVER.format(
+    tell=tell("ended"),
     condition="(owner in (select id from workers where heartbeat_at < now() - $2 * interval '1 second') "
-    "or not exists (select from workers where workers.id = queue.owner))"
+    "or not exists (select from workers where workers.id = queue.owner))",
 )
 # Earlier lives of the same slot are dead by definition. $2: name, $3: own id.
-TAKE_OVER_NAMESAKES = _TAKE_OVER.format(condition="owner in (select id from workers where name = $2 and id <> $3)")
+TAKE_OVER_NAMESAKES = _TAKE_OVER.format(
+    tell=tell("ended"), condition="owner in (select id from workers where name = $2 and id <> $3)"
+)
 # Mine, but not among what I hold: the claim was committed and its answer lost. $2: own id, $3: ids that I held at some
 # time after $4. What is claimed is held from before its claim until after its booking.
-TAKE_OVER_LOST = _TAKE_OVER.format(condition="owner = $2 and updated_at < $4 and id <> all($3::uuid[])")
+TAKE_OVER_LOST = _TAKE_OVER.format(
+    tell=tell("ended"), condition="owner = $2 and updated_at < $4 and id <> all($3::uuid[])"
+)
 
 # Again, as if new: attempts so far are forgiven. $1: ids, $2: states that may be replayed.
 REPLAY = """

@@ -17,7 +17,7 @@ from mailboat.declare.keys import Kept, Row
 from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, summary
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
-from mailboat.delivery import administer, senders
+from mailboat.delivery import administer, endpoints, senders
 from mailboat.domain.address import InvalidAddress
 from mailboat_crds.conditions import (
     CREDENTIALS_READY,
@@ -98,6 +98,15 @@ def fault(spec: EmailClientSpec) -> str | None:
     return None
 
 
+def wanted_endpoints(spec: EmailClientSpec, inputs: Inputs) -> list[endpoints.Wanted]:
+    """The URLs to tell; the Secrets are there, and one whose key is missing signs nothing: it is left out."""
+    return [
+        endpoints.Wanted(webhook.url, tuple(webhook.events), secret)
+        for webhook in spec.webhooks
+        if (secret := inputs.secrets[webhook.secret_ref.name].get(webhook.secret_ref.key))
+    ]
+
+
 def findings(
     client: EmailClient, reason: str | None, missing: Sequence[str], used: int, wrong: str | None
 ) -> list[Finding]:
@@ -153,6 +162,10 @@ class Clients:
                 used = await connection.fetchval(_USED, identifier, now.date().replace(day=1)) or 0
                 status = step.status(findings(client, reason, missing, used, None), rows, used)
                 touched = touched or reason is not None
+                if not missing:
+                    told = wanted_endpoints(client.spec, inputs)
+                    seal, unseal = self._sealer.seal, self._sealer.open
+                    touched |= await endpoints.declare(connection, identifier, told, seal, unseal)
             sealed = self._sealer.seal(
                 inputs.secrets, f"EmailClient {client.metadata.namespace}/{client.metadata.name}"
             )

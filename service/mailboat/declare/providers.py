@@ -13,6 +13,7 @@ from mailboat.declare import store
 from mailboat.declare.inputs import Inputs, secrets_of
 from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, stamp, summary
 from mailboat.declare.seal import Sealer
+from mailboat.delivery import circuits
 from mailboat.errors import ConfigurationError, Misconfigured, ProviderError, Rejected
 from mailboat.providers import records
 from mailboat.providers.base import Provider
@@ -146,11 +147,13 @@ class Providers:
         generation = store.generation(provider, before)
         name = records.reported(provider.metadata.namespace, provider.metadata.name)
         last = await self._pool.fetchval(_LAST_EVENT, name)
+        key = f"{provider.metadata.namespace}/{provider.metadata.name}"
+        circuit, _ = (await circuits.states(self._pool, [key]))[key]
         return EmailProviderStatus(
             observed_generation=generation,
             conditions=conditions("EmailProvider", was.conditions, found, generation, now or datetime.now(UTC)),
             kind=provider.spec.kind,
-            circuit=was.circuit,
+            circuit=circuit,
             last_event_at=stamp(last) if last else None,
             last_handled_reconcile_at=provider.metadata.annotations.get(RECONCILE_REQUESTED_AT),
         )

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from mailboat import metrics
-from mailboat.db import engine
+from mailboat.db import engine, statements
 from mailboat.delivery import suppressions
 from mailboat.delivery.batcher import Batcher
 from mailboat.domain.events import Event
@@ -82,7 +82,7 @@ on conflict do nothing
 # Our own mark first, else the provider's id. What is not found may be booked a moment later, so it is looked for again,
 # ever more seldom: after half its age. A provider of a namespace (`shop/postmark`) speaks for that namespace's clients
 # only, whatever mark it brings. Hard bounces and complaints of what is found are returned.
-_MATCH = """
+_MATCH = f"""
 with due as materialized (
     select id, message_id, provider_message_id, split_part(provider, '/', -1) as name,
         case when position('/' in provider) > 0 then split_part(provider, '/', 1) end as namespace
@@ -103,8 +103,11 @@ with due as materialized (
 ), matched as (
     update events e set message_id = f.message_id, client_id = f.client_id, look_at = null
     from found f where e.id = f.id
-    returning e.client_id, e.recipient, e.event, e.bounce, e.provider, e.reason
-), later as (
+    returning e.client_id, e.recipient, e.event, e.bounce, e.provider, e.reason, f.message_id, e.at
+), facts as (
+    select message_id as id, client_id, event, at, recipient, provider, bounce, reason as detail, null as recipients
+    from matched
+), told as ({statements.tell("facts")}), later as (
     update events e set look_at = case when e.received_at > now() - interval '3 days'
         then now() + greatest(interval '1 second', (now() - e.received_at) / 2) end
     from due where e.id = due.id and e.id not in (select id from found)

@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from taskiq.receiver import Receiver
 
-from mailboat import metrics
+from mailboat import egress, metrics
 from mailboat.db import engine, partitions, statements, valkey
 from mailboat.declare.seal import Sealer
 from mailboat.delivery import record, ring
@@ -25,6 +25,7 @@ from mailboat.delivery.book import Booker
 from mailboat.delivery.circuits import Circuits
 from mailboat.delivery.claim import Claimer
 from mailboat.delivery.deliver import Deliverer
+from mailboat.delivery.outbound import Outbound
 from mailboat.delivery.route import Routes
 from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry
@@ -150,6 +151,9 @@ class Worker:
             work=self._deliverer,
         )
         self._housekeeping = Housekeeping(settings, pool)
+        self._egress = egress.Client(egress.networks(settings.egress_allow))
+        unseal = Sealer(settings.sealing_key).open
+        self._outbound = Outbound(pool, self._egress, unseal, owner=owner.id, lease=settings.lease_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -165,6 +169,7 @@ class Worker:
                 ("feedback", record.work(self._pool, retention_days=self._settings.retention_days)),
                 ("providers", self._providers.follow(self._settings.database_url)),
                 ("breakers", self._breakers.follow()),
+                ("outbound", self._outbound.work()),
                 ("circuits", self._circuits.follow(self._breakers)),
             )
         ]
@@ -254,6 +259,7 @@ class Worker:
             self._renderer.close(),
             self._housekeeping.close(),
             self._providers.close(),
+            self._egress.close(),
             self._redis.aclose(),
             self._listening.aclose(),
         ]

@@ -1,0 +1,229 @@
+"""Endpoints: the URLs that a client wants told of its mail, and what became of telling them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from mailboat import egress
+from mailboat.delivery import outbound
+from mailboat.domain import identifier
+from mailboat.errors import ConfigurationError, Problem
+
+MOST = 10  # of one client
+AT_ONCE = 1000  # deliveries per replay
+STATES = {0: "waiting", 1: "paused", 2: "sending", 3: "delivered", 5: "failed"}
+
+Secrets = Mapping[str, Mapping[str, str]]
+Seal = Callable[[Secrets, str], bytes | None]
+Unseal = Callable[[bytes | None, str], Secrets]
+
+_COLUMNS = """
+id, url, events, origin, failures, failing_since, paused_at, paused_reason, old_secret_until, created_at, updated_at
+"""
+_LIST = f"select {_COLUMNS} from webhook_endpoints where client_id = $1 order by created_at, id"
+_ONE = f"select {_COLUMNS} from webhook_endpoints where client_id = $1 and id = $2"
+_ADD = f"""
+insert into webhook_endpoints (id, client_id, url, events, sealed)
+select $2, $1, $3, $4, $5 where (select count(*) from webhook_endpoints where client_id = $1) < {MOST}
+on conflict (client_id, url) do nothing returning {_COLUMNS}
+"""
+_CHANGE = f"""
+update webhook_endpoints set url = coalesce($3, url), events = coalesce($4::text[], events), updated_at = now()
+where client_id = $1 and id = $2 returning {_COLUMNS}
+"""
+_SEALED = "select sealed from webhook_endpoints where client_id = $1 and id = $2"
+_ROTATE = f"""
+update webhook_endpoints set sealed = $3, old_secret_until = now() + $4 * interval '1 second', updated_at = now()
+where client_id = $1 and id = $2 returning {_COLUMNS}
+"""
+_REMOVE = "delete from webhook_endpoints where client_id = $1 and id = $2"
+_PAUSE = f"""
+with waiting as (update webhook_deliveries set state = 1 where endpoint_id = $2 and state = 0)
+update webhook_endpoints set paused_at = coalesce(paused_at, now()), paused_reason = coalesce(paused_reason, $3)
+where client_id = $1 and id = $2 returning {_COLUMNS}
+"""
+_RESUME = f"""
+with waiting as (
+    update webhook_deliveries set state = 0, run_at = now(), updated_at = now() where state = 1
+        and endpoint_id = (select id from webhook_endpoints where client_id = $1 and id = $2)
+)
+update webhook_endpoints set paused_at = null, paused_reason = null, failures = 0, failing_since = null
+where client_id = $1 and id = $2 returning {_COLUMNS}
+"""
+_LOG = """
+select id, event, state, attempts, run_at, tries, body, created_at, updated_at from webhook_deliveries
+where endpoint_id = $1 and ($2::smallint is null or state = $2)
+    and ($3::uuid is null or (created_at, id) < (select created_at, id from webhook_deliveries where id = $3))
+order by created_at desc, id desc limit $4
+"""
+_REPLAY = """
+update webhook_deliveries set state = 0, attempts = 0, run_at = now(), updated_at = now()
+where id in (select id from webhook_deliveries where endpoint_id = $1 and state in (3, 5)
+    and ($2::uuid = id or ($2 is null and state = 5)) order by created_at limit $3 for update skip locked)
+"""
+_DECLARED = "select id, url, events, sealed from webhook_endpoints where client_id = $1 and origin = 'resource'"
+_NUMBER = "select id from webhook_endpoints where client_id = $1 and url = $2"
+_DECLARE = """
+insert into webhook_endpoints (id, client_id, url, events, sealed, origin) values ($1, $2, $3, $4, $5, 'resource')
+on conflict (client_id, url) do update set events = excluded.events, sealed = excluded.sealed, origin = 'resource',
+    old_secret_until = null, updated_at = now()
+"""
+
+
+class Wanted(NamedTuple):
+    """An endpoint as a resource declares it."""
+
+    url: str
+    events: tuple[str, ...]
+    secret: str
+
+
+class Endpoints:
+    """One client's endpoints. `seal` and `unseal` keep their secrets; all methods raise what `engine.AWAY` names."""
+
+    def __init__(self, pool: asyncpg.Pool, client_id: int, seal: Seal, unseal: Unseal) -> None:
+        self._pool, self._client, self._seal, self._unseal = pool, client_id, seal, unseal
+
+    async def list(self) -> list[dict[str, Any]]:
+        return [_shown(row) for row in await self._pool.fetch(_LIST, self._client)]
+
+    async def get(self, endpoint: UUID) -> dict[str, Any]:
+        """Raises Problem 404."""
+        return _shown(_there(await self._pool.fetchrow(_ONE, self._client, endpoint)))
+
+    async def add(self, url: str, events: Sequence[str]) -> dict[str, Any]:
+        """A new endpoint with its secret. Raises Problem 409 and 422."""
+        _check(url)
+        number, secret = identifier.new(), outbound.new_secret()
+        sealed = self._seal({"webhook": {"current": secret}}, outbound.place(number))
+        row = await self._pool.fetchrow(_ADD, self._client, number, url, list(events), sealed)
+        if row is None:
+            raise Problem(
+                409,
+                "already_exists",
+                f"This client has this URL already, or {MOST} endpoints: change one.",
+                field="url",
+            )
+        return _shown(row) | {"secret": secret}
+
+    async def change(self, endpoint: UUID, url: str | None, events: Sequence[str] | None) -> dict[str, Any]:
+        """Raises Problem 404, 409 and 422."""
+        if url is not None:
+            _check(url)
+        wanted = None if events is None else list(events)
+        try:
+            return _shown(_there(await self._pool.fetchrow(_CHANGE, self._client, endpoint, url, wanted)))
+        except asyncpg.UniqueViolationError:
+            raise Problem(409, "already_exists", "Another endpoint has this URL.", field="url") from None
+
+    async def rotate(self, endpoint: UUID, overlap_seconds: float) -> dict[str, Any]:
+        """A new secret; the one before signs beside it for so long. Raises Problem 404."""
+        where = outbound.place(endpoint)
+        sealed = _there(await self._pool.fetchrow(_SEALED, self._client, endpoint))["sealed"]
+        old = self._unseal(sealed, where)["webhook"]["current"]
+        secret = outbound.new_secret()
+        again = self._seal({"webhook": {"current": secret, "old": old}}, where)
+        row = await self._pool.fetchrow(_ROTATE, self._client, endpoint, again, overlap_seconds)
+        return _shown(_there(row)) | {"secret": secret}
+
+    async def remove(self, endpoint: UUID) -> None:
+        """Raises Problem 404."""
+        if await self._pool.execute(_REMOVE, self._client, endpoint) == "DELETE 0":
+            raise _missing()
+
+    async def pause(self, endpoint: UUID) -> dict[str, Any]:
+        """Keep what happens, and tell it later. Raises Problem 404."""
+        await self.get(endpoint)
+        return _shown(_there(await self._pool.fetchrow(_PAUSE, self._client, endpoint, "paused by its client")))
+
+    async def resume(self, endpoint: UUID) -> dict[str, Any]:
+        """Tell what waits, at once. Raises Problem 404."""
+        return _shown(_there(await self._pool.fetchrow(_RESUME, self._client, endpoint)))
+
+    async def test(self, endpoint: UUID) -> UUID:
+        """Send a test event; the delivery's id. Raises Problem 404, and 409 while the endpoint is paused."""
+        if (await self.get(endpoint))["paused_at"] is not None:
+            raise Problem(409, "wrong_state", "The endpoint is paused: resume it first.")
+        return await outbound.tell_test(self._pool, endpoint)
+
+    async def log(self, endpoint: UUID, *, state: str | None, limit: int, cursor: UUID | None) -> dict[str, Any]:
+        """`{"items": […], "next": id or None}`, the newest first. Raises Problem 404."""
+        await self.get(endpoint)
+        number = next((number for number, word in STATES.items() if word == state), None)
+        rows = await self._pool.fetch(_LOG, endpoint, number, cursor, limit + 1)
+        following = rows[limit - 1]["id"] if len(rows) > limit else None
+        return {"items": [_delivery(row) for row in rows[:limit]], "next": following}
+
+    async def replay(self, endpoint: UUID, delivery: UUID | None) -> int:
+        """Tell one delivery again, or all that failed; how many. Raises Problem 404."""
+        await self.get(endpoint)
+        done = await self._pool.execute(_REPLAY, endpoint, delivery, AT_ONCE)
+        return int(done.removeprefix("UPDATE "))
+
+
+async def declare(
+    connection: asyncpg.Connection, client_id: int, wanted: Sequence[Wanted], seal: Seal, unseal: Unseal
+) -> bool:
+    """Make the declared endpoints of a client these; those made through the API stay. True when something changed."""
+    rows = {row["url"]: row for row in await connection.fetch(_DECLARED, client_id)}
+    touched = False
+    for one in wanted:
+        row = rows.pop(one.url, None)
+        if row is not None and _is(one, row, unseal):
+            continue
+        there = await connection.fetchval(_NUMBER, client_id, one.url)
+        number = there or identifier.new()
+        sealed = seal({"webhook": {"current": one.secret}}, outbound.place(number))
+        await connection.execute(_DECLARE, number, client_id, one.url, list(one.events), sealed)
+        touched = True
+    for row in rows.values():
+        await connection.execute(_REMOVE, client_id, row["id"])
+        touched = True
+    return touched
+
+
+def _is(wanted: Wanted, row: asyncpg.Record, unseal: Unseal) -> bool:
+    try:
+        kept = unseal(row["sealed"], outbound.place(row["id"]))["webhook"]["current"]
+    except ConfigurationError:  # sealed with a key that is gone: it is sealed anew
+        return False
+    return tuple(row["events"]) == wanted.events and kept == wanted.secret
+
+
+def _check(url: str) -> None:
+    try:
+        egress.check(url)
+    except egress.Refused as error:
+        raise Problem(422, "invalid_field", str(error), field="url") from None
+
+
+def _there(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise _missing()
+    return row
+
+
+def _missing() -> Problem:
+    return Problem(404, "not_found", "This client has no such webhook endpoint.")
+
+
+def _shown(row: asyncpg.Record) -> dict[str, Any]:
+    return dict(row) | {"state": "paused" if row["paused_at"] else "active"}
+
+
+def _delivery(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "event": row["event"],
+        "state": STATES[row["state"]],
+        "attempts": row["attempts"],
+        "next_try_at": row["run_at"] if row["state"] == outbound.WAITS else None,
+        "body": msgspec.json.decode(row["body"]),
+        "tries": msgspec.json.decode(row["tries"]),
+        "created_at": row["created_at"],
+    }
