@@ -174,5 +174,5 @@ class Context:
             await self.renderer.close()
         if self.redis is not None:
             await self.redis.aclose()
-        await asyncio.wait_for(self.pool.close(), 5)
+        await engine.close(self.pool)
         self.traces.close()

@@ -11,6 +11,7 @@ import asyncpg
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+PATIENCE_SECONDS = 5.0  # for a connection of a pool, and for its return
 MOST_ASKED = 200  # questions that Prompt has open at once
 
 # What a Postgres that is away, starting, stopping or full looks like to a caller.
@@ -45,15 +46,35 @@ async def connect(
 
 async def pool(dsn: str, *, name: str, size: int, **settings: str) -> asyncpg.Pool:
     """A pool that opens its connections when they are needed, at most `size`."""
-    return await asyncpg.create_pool(
+    return await _Pool(
         dsn,
         min_size=0,
         max_size=size,
-        timeout=5.0,
+        max_queries=50_000,
+        timeout=PATIENCE_SECONDS,
         command_timeout=30.0,
         max_inactive_connection_lifetime=60.0,
+        loop=None,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
         server_settings={"application_name": name, "jit": "off", **settings},
     )
+
+
+class _Pool(asyncpg.Pool):  # type: ignore[misc]
+    """asyncpg waits for ever for a free connection, and for ever to get one back whose query was given up: on a line
+    that has gone silent its users would hang with it."""
+
+    def acquire(self, *, timeout: float | None = None) -> Any:
+        return super().acquire(timeout=PATIENCE_SECONDS if timeout is None else timeout)
+
+
+async def close(pool: asyncpg.Pool, seconds: float = 5.0) -> None:
+    """Close a pool in order, or at once when Postgres does not answer."""
+    try:
+        await asyncio.wait_for(pool.close(), seconds)
+    except TimeoutError:
+        pool.terminate()
 
 
 class Prompt:

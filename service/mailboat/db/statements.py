@@ -230,6 +230,7 @@ REGISTER = "insert into workers (name) values ($1) returning id"
 HEARTBEAT = "update workers set heartbeat_at = now() where id = $1 returning id"
 # A row with its id again, should housekeeping have taken us for dead.
 REVIVE = "insert into workers (id, name) values ($1, $2) on conflict (id) do update set heartbeat_at = now()"
+# The end of a life; what it still owns is taken over at once.
 RETIRE = "delete from workers where id = $1"
 
 RELEASE_DUE = """
@@ -238,7 +239,7 @@ where id in (select id from queue where state = 0 and run_at <= now() order by r
 returning id, client_id, lane
 """
 
-# Nobody has claimed these for $2 seconds although the lane's doorbell is empty: the hint was lost.
+# Nobody has claimed these for $2 seconds: the hint was lost, if the lane's doorbell is empty or they are its oldest.
 RING_AGAIN = """
 update queue set updated_at = now()
 where id in (select id from queue where state = 1 and lane = $1 and updated_at < now() - $2 * interval '1 second'

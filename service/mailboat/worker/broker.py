@@ -7,6 +7,7 @@ process. So nothing that taskiq or Valkey loses, repeats or reorders is mail.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import uuid
 from collections import deque
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 HINTS_AT_ONCE = 4  # from one turn, before the next one has its go
 WAIT_SECONDS = 1.0  # in BLMPOP while every lane may run
 WAIT_SECONDS_RESERVED = 0.05  # while some lanes may not: their turn may come at any time
+LOOK_SECONDS = 0.3  # between looks for a Valkey that is away
 SHARES = {Lane.HIGH: 1.0, Lane.NORMAL: 0.75, Lane.BULK: 0.5}  # of the slots, for a lane and those below it
 
 
@@ -44,6 +46,7 @@ class DoorbellBroker(AsyncBroker):
         self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}
         self._freed = asyncio.Event()
         self._turns = dict.fromkeys(Lane, 0)
+        self._returning: asyncio.Task[None] | None = None  # while Valkey is away
 
     async def kick(self, message: BrokerMessage) -> None:
         """Mail is never kicked: it is a row, and the doorbell rings."""
@@ -51,28 +54,37 @@ class DoorbellBroker(AsyncBroker):
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Batches, the first lane first; while Valkey is away, sweeps of Postgres."""
-        away = False
         while True:
             allowed = [lane for lane in Lane if self._has_room(lane)]
             if not allowed:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            try:
-                await self._listen_once(allowed)
-                away = False
-            except (RedisError, OSError) as error:
-                if not away:
-                    log.warning("valkey is away, sweeping postgres", error=str(error))
-                away = True
+            if self._returning is not None:
                 yield self._task("sweep", [self._batch * 4], Lane.NORMAL)
                 await asyncio.sleep(0.2 + random.random() * 0.3)
+                continue
+            try:
+                await self._listen_once(allowed)
+            except (RedisError, OSError) as error:
+                log.warning("valkey is away, sweeping postgres", error=str(error) or type(error).__name__)
+                self._returning = asyncio.create_task(self._return())
                 continue
             lane = next((lane for lane in allowed if self._waiting[lane]), None)
             if lane is not None:
                 waiting = self._waiting[lane]
                 ids = [waiting.popleft().hex for _ in range(min(self._batch, len(waiting)))]
                 yield self._task("deliver", [ids], lane)
+
+    async def _return(self) -> None:
+        """Look for Valkey aside, until it answers: one that is silent must not hold up the sweeps."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(RedisError, OSError):
+                await self._redis.ping()
+                log.info("valkey is back")
+                self._returning = None
+                return
 
     def _has_room(self, lane: Lane) -> bool:
         return sum(self._running[below] for below in Lane if below >= lane) < self._most[lane]

@@ -47,6 +47,7 @@ from mailboat.worker.reconciler import Reconciler
 
 log = structlog.get_logger()
 POOL_SIZE = 4
+LAST_WORDS_SECONDS = 2.0  # for each of the statements of a stopping worker; without them others find out by themselves
 
 
 def run(settings: Settings) -> None:
@@ -70,7 +71,7 @@ async def _work(settings: Settings) -> None:
         health.owner = await _registered(settings, pool, stop)
         if health.owner is not None:
             await Worker(settings, pool, providers, health.owner).run(stop)
-    await asyncio.wait_for(pool.close(), 5)
+    await engine.close(pool)
 
 
 async def _registered(settings: Settings, pool: asyncpg.Pool, stop: asyncio.Event) -> Owner | None:
@@ -120,6 +121,7 @@ class Worker:
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, providers: Directory, owner: Owner) -> None:
         self._settings, self._pool, self._providers, self._owner = settings, pool, providers, owner
+        self._last_words = engine.Prompt(pool, LAST_WORDS_SECONDS)
         self._traces = Traces("worker")
         self._listening: Redis = valkey.client(settings.redis_url, blocking=True)
         self._redis: Redis = valkey.client(settings.redis_url)
@@ -239,14 +241,14 @@ class Worker:
         self._owner.stop_sending()
         for task in background:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.wait(background, timeout=LAST_WORDS_SECONDS)
         try:
             unsent = list((self._deliverer.unsent | self._deliverer.holding.keys()) - self._deliverer.sending)
-            rows = await self._pool.fetch(statements.GIVE_BACK, unsent, self._owner.id, None, timeout=5)
+            rows = await self._last_words.fetch(statements.GIVE_BACK, unsent, self._owner.id, None)
             await ring.Doorbell(self._redis).ring(
                 ring.by_key((row["id"], row["client_id"], row["lane"]) for row in rows)
             )
-            await self._owner.retire()
+            await self._last_words.execute(statements.RETIRE, self._owner.id)
         except engine.AWAY as error:
             log.warning("stopped without giving back", error=str(error) or type(error).__name__)
         await self._close()

@@ -75,7 +75,3 @@ class Owner:
         if silence >= self._lease / 2:
             self._steady_since = at
         self._beaten_at = at
-
-    async def retire(self) -> None:
-        """The end of this life; what it still owns is taken over at once."""
-        await self._pool.execute(statements.RETIRE, self.id)

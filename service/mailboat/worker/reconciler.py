@@ -25,6 +25,8 @@ log = structlog.get_logger()
 TICK_SECONDS = 0.5
 RELEASED_AT_ONCE = 5000
 LOST_AFTER_SECONDS = 2.0  # a queued row that nobody claimed although its lane's doorbell is silent
+# Where the doorbell is never silent a lost hint shows when its row has become one of the oldest.
+OVERDUE_SECONDS, OVERDUE_AT_ONCE, OVERDUE_TICKS = 10.0, 100, 10
 
 
 class Work(Protocol):
@@ -50,6 +52,7 @@ class Reconciler:
         self._pool, self._redis, self._owner = pool, redis, owner
         self._attempts, self._lease, self._work = attempts, lease, work
         self._doorbell = ring.Doorbell(redis)
+        self._ticks = 0
 
     async def run(self) -> None:
         """Tick, for ever."""
@@ -67,8 +70,14 @@ class Reconciler:
     async def tick(self) -> None:
         """One look at everything. Raises what `engine.AWAY` names."""
         await self._ring(await self._pool.fetch(statements.RELEASE_DUE, RELEASED_AT_ONCE))
-        for lane in await self._silent_lanes():
+        silent = await self._silent_lanes()
+        for lane in silent:
             await self._ring(await self._pool.fetch(statements.RING_AGAIN, lane, LOST_AFTER_SECONDS, RELEASED_AT_ONCE))
+        self._ticks += 1
+        if self._ticks % OVERDUE_TICKS == 0:
+            for lane in set(Lane) - set(silent):
+                overdue = await self._pool.fetch(statements.RING_AGAIN, lane, OVERDUE_SECONDS, OVERDUE_AT_ONCE)
+                await self._ring(overdue)
         if self._owner.may_take_over:
             await self._take_over(statements.TAKE_OVER_DEAD, self._lease)
         await self._let_go()
