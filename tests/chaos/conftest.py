@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ import bcrypt
 import psutil
 import pytest
 import pytest_asyncio
-from tests.chaos.harness import Line, Load, Mailbox, Report, audit, settle
+from tests.chaos.harness import Line, Load, Mailbox, Report, audit, settle, write_templates
 from tests.conftest import Postgres, Role, Valkey, free_port, in_thread
 
 from mailboat.db import migrate
@@ -25,9 +26,17 @@ APIS, WORKERS = 2, 2
 LEASE = 2.0
 SECRET = "chaos"
 CLIENT = """
-insert into clients (namespace, name, senders, rate_per_minute, rate_burst)
-values ('default', 'chaos', '{chaos@shop.example.com}', 100000000, 1000000) returning id
+insert into clients (namespace, name, senders, rate_per_minute, rate_burst, route)
+values ('default', 'chaos', '{chaos@shop.example.com}', 100000000, 1000000, '{mailbox}') returning id
 """
+# Its breaker opens as it would, and looks again soon: a cooldown of two minutes would be most of the test.
+PROVIDER = (
+    "insert into providers (namespace, name, kind, spec, allowed) values ('default', 'mailbox', 'smtp', $1, '{*}')"
+)
+SPEC = {
+    "limits": {"timeout": "1s", "maxConcurrent": 8},
+    "circuitBreaker": {"failures": 5, "window": "60s", "cooldown": "1s"},
+}
 
 
 class Fleet:
@@ -50,10 +59,13 @@ class Fleet:
         await connection.execute(
             "insert into client_keys (key, client_id, secret_hash) values ('mb_chaos', $1, $2)", client, hashed
         )
-        await connection.close()
         await self.mailbox.listen()
         for role in ("api", "worker"):
             self._settings[role] = await self._behind_lines(role)
+        self.lines["worker-smtp"] = Line(self.mailbox.port)
+        smtp = {"host": "127.0.0.1", "port": await self.lines["worker-smtp"].listen(0), "tls": "none"}
+        await connection.execute(PROVIDER, json.dumps({"smtp": smtp, **SPEC}))
+        await connection.close()
         names = [f"api-{n}" for n in range(APIS)] + [f"worker-{n}" for n in range(WORKERS)]
         for name in names:
             self._start(name, free_port() if name.startswith("api") else 0)
@@ -67,10 +79,6 @@ class Fleet:
         await to_postgres.listen(place / ".s.PGSQL.5432")
         await to_valkey.listen(place / "valkey.sock")
         self.lines |= {f"{role}-postgres": to_postgres, f"{role}-valkey": to_valkey}
-        smtp = ""
-        if role == "worker":
-            self.lines["worker-smtp"] = Line(self.mailbox.port)
-            smtp = f"smtp://127.0.0.1:{await self.lines['worker-smtp'].listen(0)}?tls=none"
         values = {
             "database_url": f"postgresql://postgres@/postgres?host={place}",
             "redis_url": f"unix://{place}/valkey.sock",
@@ -81,9 +89,7 @@ class Fleet:
             "retry_attempts": 1000,
             "heartbeat_seconds": LEASE / 5,
             "lease_seconds": LEASE,
-            "smtp_url": smtp,
-            "smtp_timeout": 1.0,
-            "smtp_connections": 8,
+            "drain_seconds": 4.0,
         }
         return Settings(**(values | self._changes))
 
@@ -138,9 +144,10 @@ class Fleet:
             line.cut("pass")
         for role in self.roles.values():
             role.tell(signal.SIGCONT)
+        self.revive()
         await asyncio.to_thread(self.until_ready)
 
-    async def audit(self, load: Load, seconds: float = 20.0) -> Report:
+    async def audit(self, load: Load, seconds: float = 10.0) -> Report:
         await settle(self.postgres.dsn(), seconds)
         return await audit(self.postgres.dsn(), self.mailbox, load)
 
@@ -163,8 +170,8 @@ async def _shared_fleet(
     folder = postgres.folder / "lines"  # short, and open to PostgreSQL's user
     folder.mkdir()
     folder.chmod(0o777)
-    templates = tmp_path_factory.mktemp("templates")
-    (templates / "receipt.html.j2").write_text("---\nsubject: Receipt {{ order }}\n---\n<p>Order {{ order }}</p>\n")
+    templates = tmp_path_factory.mktemp("chaos") / "templates"
+    write_templates(templates)
     valkey = Valkey(folder)
     await asyncio.to_thread(valkey.start)
     fleet = Fleet(postgres, valkey, folder, templates)

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
 import re
 import time
 import uuid
@@ -22,8 +23,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from mailboat.db.states import State
+
+# Slow ones, which `make test` leaves to `make chaos`.
+at_length = pytest.mark.skipif("CHAOS_KILLS" not in os.environ, reason="make chaos runs it")
 
 # --- lines
 
@@ -198,6 +203,12 @@ class Mailbox:
 # --- load
 
 
+def write_templates(folder: Path) -> None:
+    """The one template that a load asks for."""
+    folder.mkdir()
+    (folder / "receipt.html.j2").write_text("---\nsubject: Receipt {{ order }}\n---\n<p>Order {{ order }}</p>\n")
+
+
 class Caller:
     """One HTTP connection that is kept alive and opened again when it breaks."""
 
@@ -341,10 +352,14 @@ select (select coalesce(sum(accepted), 0) from usage) as booked, (select count(*
 
 
 async def settle(dsn: str, seconds: float) -> None:
-    """Wait until nothing is on its way any more, for as long as that."""
+    """Wait until nothing is on its way any more; what has not moved for so many seconds is stuck."""
     connection = await asyncpg.connect(dsn)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and await connection.fetchval(_OPEN):  # noqa: ASYNC110
+    before, deadline = -1, 0.0
+    while still_open := await connection.fetchval(_OPEN):
+        if still_open != before:
+            before, deadline = still_open, time.monotonic() + seconds
+        if time.monotonic() > deadline:
+            break
         await asyncio.sleep(0.05)
     await connection.close()
 
