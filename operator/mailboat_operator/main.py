@@ -57,18 +57,27 @@ class Operator:
         self._term = term = Term(self._settings, lambda: loop.call_soon_threadsafe(ended.set))
         term.start()
         await self._first_of(elector.hold(), ended.wait())
-        term.stop()
-        grace = GRACE_SECONDS if self._stop.is_set() or ended.is_set() else DURATION - DEADLINE
-        holding = asyncio.create_task(elector.hold()) if self._stop.is_set() else None
-        over = await asyncio.to_thread(term.is_over, grace)
-        if holding is not None:
-            holding.cancel()
+        if self._stop.is_set() or ended.is_set():
+            term.stop()
+            over = await self._while_holding(elector, asyncio.to_thread(term.is_over, GRACE_SECONDS))
+        else:
+            term.abort()
+            over = await asyncio.to_thread(term.is_over, DURATION - DEADLINE)
         if not over:
             log.error("what was being done did not end in time: leaving at once")
             os._exit(1)
         self._term = None
         if not self._stop.is_set():
             await self._first_of(asyncio.sleep(PAUSE_SECONDS))
+
+    async def _while_holding(self, elector: Elector, work: Awaitable[bool]) -> bool:
+        """Go on being the leader as long as this takes."""
+        holding = asyncio.create_task(elector.hold())
+        try:
+            return await work
+        finally:
+            holding.cancel()
+            await asyncio.wait({holding})
 
     async def _first_of(self, *work: Awaitable[object]) -> bool:
         """Wait for one of these, or to be told to stop. False when told."""

@@ -37,13 +37,22 @@ class Term:
         self._stop, self._ready = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="term", daemon=True)
         self._beat = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.reconciler: Reconciler | None = None
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
+        """Finish what is being done, begin nothing."""
         self._stop.set()
+
+    def abort(self) -> None:
+        """Drop what is being done: transactions are rolled back."""
+        self._stop.set()
+        if self._loop is not None and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # it has closed meanwhile
+                self._loop.call_soon_threadsafe(self._cancel_all)
 
     def is_over(self, within: float) -> bool:
         """Whether it ends within so many seconds. Blocks."""
@@ -62,27 +71,36 @@ class Term:
     def _run(self) -> None:
         try:
             asyncio.run(self._lead())
+        except asyncio.CancelledError:
+            log.info("the term was cut short")
         except Exception:
             log.exception("the term ended in a fault")
         finally:
             self._ended()
 
+    def _cancel_all(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+
     async def _lead(self) -> None:
-        namespaces = self._settings.namespaces
+        self._loop = asyncio.get_running_loop()
         async with Kube() as kube:
             records = Records(self._settings)
             self.reconciler = Reconciler(kube, records, self.stop)
-            sweep = Sweep(kube, records, self.reconciler, namespaces, self._settings.sweep_seconds)
-            async with _beside(
+            sweep = Sweep(kube, records, self.reconciler, self._settings.namespaces, self._settings.sweep_seconds)
+            meanwhile = (
                 self._keep_beating(),
                 sweep.run(),
                 sweep.look_at_secrets(),
                 *(sweep.follow_config_maps(namespace) for namespace in sweep.namespaces),
-            ):
-                if await self._kinds_are_there(kube):
-                    await self._kopf(self.reconciler)
-            await self.reconciler.close()
-            await records.close()
+            )
+            try:
+                async with _beside(*meanwhile):
+                    if await self._kinds_are_there(kube):
+                        await self._kopf(self.reconciler)
+            finally:
+                await self.reconciler.close()
+                await records.close()
 
     async def _kopf(self, reconciler: Reconciler) -> None:
         registry = kopf.OperatorRegistry()

@@ -28,7 +28,14 @@ def rights(cluster: ControlPlane, account: str, namespace: str) -> dict[tuple[st
         "spec": {"namespace": namespace},
     }
     done = cluster.kubectl(
-        "create", "-f", "-", "-o", "json", f"--as=system:serviceaccount:{account}", input=json.dumps(review)
+        "create",
+        "--validate=false",
+        "-f",
+        "-",
+        "-o",
+        "json",
+        f"--as=system:serviceaccount:{account}",
+        input=json.dumps(review),
     )
     found: dict[tuple[str, str], set[str]] = {}
     for rule in json.loads(done.stdout)["status"]["resourceRules"]:
