@@ -11,7 +11,7 @@ from mailboat.delivery.policies import ClientPolicy
 from mailboat.errors import Misconfigured, ProviderError, Throttled
 from mailboat.limits import breaker
 from mailboat.limits.breaker import Breakers, Permit
-from mailboat.limits.pace import Throttle
+from mailboat.limits.pace import Throttle, Turns
 from mailboat.providers.records import Directory, Line
 
 LONGEST_WAIT = 30.0  # until a message looks again whether a provider is well
@@ -43,8 +43,8 @@ class Stop(NamedTuple):
 class Routes:
     """The ways that messages take in this process."""
 
-    def __init__(self, providers: Directory, breakers: Breakers, default: Sequence[str]) -> None:
-        self._providers, self._breakers, self._default = providers, breakers, tuple(default)
+    def __init__(self, providers: Directory, breakers: Breakers, turns: Turns, default: Sequence[str]) -> None:
+        self._providers, self._breakers, self._turns, self._default = providers, breakers, turns, tuple(default)
         self._throttles: dict[str, Throttle] = {}
 
     def check(self, policy: ClientPolicy) -> Waits | None:
@@ -75,10 +75,12 @@ class Routes:
         return self._waits(lines, min(self._wait(line) for _, line in lines))
 
     async def pace(self, stop: Stop) -> None:
-        """Wait for the provider's turn, when it asked us to slow down."""
-        throttle = self._throttle(stop.line)
+        """Wait for a turn at the provider: it has a maxPerSecond, or asked us to slow down."""
+        throttle, line = self._throttle(stop.line), stop.line
         pause = throttle.wait(_now())
         throttle.sent(_now())
+        if line.per_second is not None:
+            pause = max(pause, await self._turns.take(line.key, line.per_second))
         if pause > 0:
             await asyncio.sleep(pause)
 

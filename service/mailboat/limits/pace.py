@@ -1,8 +1,18 @@
-"""Pace: what a provider asks for by answering "too many". Each process slows down by itself."""
+"""Pace: how often a provider may be asked. What it was promised is shared by all replicas in Valkey; what it asks for
+by answering "too many" slows down each process by itself.
+"""
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+QUIET_SECONDS = 0.5  # after a failure of Valkey, stay local for so long
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds, when the provider does not say how long
 LONGEST_ASKED = 600.0  # seconds that it may ask for
@@ -56,3 +66,33 @@ class Throttle(msgspec.Struct):
         self.rate = max(LEAST_RATE, self._limit / 2)
         self._pause_until = now + min(retry_after or self._pause, LONGEST_ASKED)
         self._next = self._pause_until
+
+
+# KEYS: provider; ARGV: seconds between two turns. Takes the next turn, and answers the seconds until then.
+TURN = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local at = math.max(now, tonumber(redis.call('GET', KEYS[1])) or 0)
+redis.call('SET', KEYS[1], string.format('%.6f', at + ARGV[1]), 'PX', math.ceil((at - now + ARGV[1]) * 1000) + 1000)
+return string.format('%.6f', at - now)
+"""
+
+
+class Turns:
+    """Turns at providers with a `maxPerSecond`, evenly spaced over all replicas. Without Valkey there are none here:
+    the provider paces itself in each process (`providers.pace`)."""
+
+    def __init__(self, redis: Redis | None) -> None:
+        self._redis, self._quiet_until = redis, 0.0
+
+    async def take(self, key: str, per_second: float) -> float:
+        """Seconds to wait for the next turn, which is taken."""
+        from redis.exceptions import RedisError
+
+        if self._redis is None or time.monotonic() < self._quiet_until:
+            return 0.0
+        try:
+            return float(await self._redis.eval(TURN, 1, f"mailboat:turn:{key}", repr(1 / per_second)))
+        except (RedisError, OSError):
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            return 0.0

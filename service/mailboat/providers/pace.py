@@ -10,10 +10,12 @@ from mailboat.providers.base import Provider
 
 
 class Paced:
-    """Passes everything on, `send` in its turn. The pace is this process's own."""
+    """Passes everything on, `send` in its turn. The pace is this process's own;
+    `delivery.route` keeps it among all of them."""
 
     def __init__(self, provider: Provider, per_second: float) -> None:
         self.name, self.kind, self.concurrency = provider.name, provider.kind, provider.concurrency
+        self.per_second = per_second
         self._provider, self._gap = provider, 1 / per_second
         self._next = 0.0
 

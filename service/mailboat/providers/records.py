@@ -158,6 +158,7 @@ class Line:
 
     def __init__(self, provider: Provider, key: str, breaker: Mapping[str, Any] | None = None) -> None:
         self.provider, self.key, self.breaker = provider, key, breaker or {}
+        self.per_second = provider.per_second if isinstance(provider, Paced) else None
         self._turns = asyncio.Semaphore(provider.concurrency)
         self._users = 0
         self._free = asyncio.Event()

@@ -31,6 +31,7 @@ from mailboat.delivery.unsubscribe import Links
 from mailboat.domain import retry
 from mailboat.errors import MailboatError
 from mailboat.limits.breaker import Breakers
+from mailboat.limits.pace import Turns
 from mailboat.probes import Probes
 from mailboat.providers.records import Directory
 from mailboat.providers.registry import providers_for
@@ -138,7 +139,7 @@ class Worker:
             booker=self._booker,
             catalog=Catalog(Folder(settings.templates), pool),
             renderer=self._renderer,
-            routes=Routes(providers, self._breakers, settings.default_route),
+            routes=Routes(providers, self._breakers, Turns(self._redis), settings.default_route),
             retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
             traces=self._traces,
             links=Links.from_settings(settings),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
-from mailboat.limits.pace import LONGEST_ASKED, Throttle
+from mailboat.limits.pace import LONGEST_ASKED, Throttle, Turns
 
 
 def _busy(throttle: Throttle, now: float, sends: int) -> None:
@@ -53,3 +56,16 @@ def test_mail_always_goes_on(acts: list[tuple[float, bool, float | None]]) -> No
         if too_many:
             throttle.throttled(now, retry_after)
         assert throttle.wait(now) <= LONGEST_ASKED + 1
+
+
+async def test_replicas_share_the_turns_of_a_provider(redis: Redis) -> None:
+    replicas = [Turns(redis), Turns(redis)]
+    waits = [await replicas[n % 2].take("ses", 0.1) for n in range(10)]
+    gaps = [later - before for before, later in itertools.pairwise(waits)]
+    assert waits[0] == 0.0
+    assert all(8.0 < gap <= 10.001 for gap in gaps)  # ten seconds, less what passed between two questions
+    assert await replicas[0].take("mailgun", 0.1) == 0.0
+
+
+async def test_without_valkey_each_process_keeps_its_own_pace() -> None:
+    assert await Turns(None).take("ses", 0.1) == 0.0
