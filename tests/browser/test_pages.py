@@ -144,16 +144,15 @@ async def test_nothing_that_anybody_sends_runs_in_a_page(site: str, page: Page, 
     await expect(page.locator("#groups h2")).to_have_text(SCRIPT)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "/messages", "/dead-letters", "/held", "/templates", "/clients", "/suppressions", "/providers", "/audit"],
-)
-async def test_every_page_fits_a_phone(site: str, phone: Page, send: Send, path: str) -> None:
-    await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.DEAD, words="Timed out " * 30)
-    await send("somebody-with-a-very-long-name@a-very-long-domain.example.com", State.HELD, words="Timed out " * 30)
-    await phone.goto(f"{site}/ui{path}")
-    await expect(phone.locator("h1")).to_be_visible()
-    assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+async def test_every_page_fits_a_phone(site: str, phone: Page, send: Send) -> None:
+    long = "somebody-with-a-very-long-name@a-very-long-domain.example.com"
+    for state in (State.DEAD, State.HELD):
+        message_id = await send(long, state, words="Timed out " * 30)
+    pages = ("messages", f"messages/{message_id}", "dead-letters", "held", "templates", "clients", "suppressions")
+    for path in ("", *pages, "clients/default/storefront", "providers", "audit"):
+        await phone.goto(f"{site}/ui/{path}".rstrip("/"))
+        await expect(phone.locator("h1")).to_be_visible()
+        assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 async def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
@@ -197,6 +196,8 @@ async def test_an_address_is_suppressed_by_hand_and_allowed_again(site: str, pag
     await expect(page.locator("tbody th")).to_have_text("ceo@tailspin.example")
     await expect(page.locator("tbody .words")).to_have_text(SCRIPT)
     await page.get_by_role("searchbox", name="Search").fill("tailspin")
+    await expect(page).to_have_url(f"{site}/ui/suppressions?q=tailspin&reason=")
+    await expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
     await page.get_by_role("button", name="Allow again").click()
     await page.get_by_role("dialog").get_by_role("button", name="Allow again").click()
     await expect(page.get_by_text("may be mailed again")).to_be_visible()
