@@ -638,9 +638,20 @@ async def _answer(decide: Callable[[Any], Any], about: Any) -> str | None:
     return await answer if asyncio.iscoroutine(answer) else answer
 
 
+@pytest.fixture(scope="session")
+def new_sink(aside: Loop) -> Iterator[Callable[[], Sink]]:
+    """new_sink(): a real SMTP server; `settings_of(smtp_url=sink.url)` sends to it."""
+    sinks: list[Sink] = []
+
+    def make() -> Sink:
+        sinks.append(Sink(aside))
+        return sinks[-1]
+
+    yield make
+    for sink in sinks:
+        sink.close()
+
+
 @pytest.fixture
-def sink(aside: Loop) -> Iterator[Sink]:
-    """A real SMTP server; `settings_of(smtp_url=sink.url)` sends to it."""
-    sink = Sink(aside)
-    yield sink
-    sink.close()
+def sink(new_sink: Callable[[], Sink]) -> Sink:
+    return new_sink()
