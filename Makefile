@@ -45,7 +45,7 @@ lock: setup ## Lock the newest dependencies that pyproject.toml allows, with has
 	@.ci/lock
 
 chaos: setup ## Break parts at random under load and count what is lost (KILLS=250 RATE=300 SEED=7)
-	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) $(BIN)/pytest -s tests/chaos $(ARGS)
+	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) CHAOS_ONLY="$(ONLY)" $(BIN)/pytest -s tests/chaos $(ARGS)
 
 bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
 	@.ci/packages wrk redis-server psql postgres

@@ -82,11 +82,11 @@ class Line:
         self._tasks.add(task)
         with contextlib.suppress(asyncio.CancelledError):
             await self._join(reader, writer)
+        writer.transport.abort()
         self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.mode == "reset":
-            writer.transport.abort()
             return
         try:
             if isinstance(self._upstream, Path):
@@ -94,7 +94,6 @@ class Line:
             else:
                 there = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:
-            writer.transport.abort()
             return
         self._writers |= {writer, there[1]}
         pumps = [
@@ -107,8 +106,7 @@ class Line:
             for pump in pumps:
                 pump.cancel()
             self._writers -= {writer, there[1]}
-            writer.transport.abort()
-            there[1].close()
+            there[1].transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool) -> None:
         with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 KILLS = int(os.environ.get("CHAOS_KILLS") or 5)
 RATE = float(os.environ.get("CHAOS_RATE") or 250)
 SEED = int(os.environ.get("CHAOS_SEED") or time.time_ns() % 1_000_000)
+ONLY = os.environ.get("CHAOS_ONLY") or ""  # a part of the names of the faults wanted
 MANNERS = ("stall", "drop", "cut_after_body", "tempfail", "garbage", "nonsense")
 SESSIONS = 16  # mails that may be between a yes and its booking when all of a worker's lines or clocks stop
 
@@ -50,8 +51,9 @@ class Chaos:
     async def act(self) -> None:
         """A kill, or one of the others, or one of each at once."""
         which = self.dice.choice(["kill", "kill", "kill", "other", "both"])
-        names = [self.dice.choice(sorted(self.kills))] if which != "other" else []
-        names += [self.dice.choice(sorted(self.others))] if which != "kill" else []
+        kills, others = (sorted(name for name in faults if ONLY in name) for faults in (self.kills, self.others))
+        names = [self.dice.choice(kills)] if kills and which != "other" else []
+        names += [self.dice.choice(others)] if others and which != "kill" else []
         await asyncio.gather(*((self.kills | self.others)[name]() for name in names))
         self.done.update(names)
 
