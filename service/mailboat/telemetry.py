@@ -7,6 +7,7 @@ when the standard OTEL_* variables name an exporter; without it the ids are made
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-_EXPORTERS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+_EXPORTER = "OTEL_TRACES_EXPORTER"
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def configure_logs(level: str, role: str) -> None:
@@ -54,7 +56,10 @@ class _Role:
 
 
 def _json(_: Any, __: str, event: Any) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+    try:
+        return msgspec.json.encode(event, enc_hook=str)
+    except UnicodeEncodeError:  # half a surrogate pair: file names and answers of servers can hold it
+        return json.dumps(event, default=str).encode()
 
 
 class _ToStructlog(logging.Handler):
@@ -83,8 +88,7 @@ class Traces:
 
     def __init__(self, role: str, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
-        wanted = any(environment.get(name, "none") not in ("", "none") for name in _EXPORTERS)
-        self._tracer = _tracer(role) if wanted and environment.get("OTEL_SDK_DISABLED", "").lower() != "true" else None
+        self._tracer = _tracer(role) if _wanted(environment) else None
 
     @property
     def exporting(self) -> bool:
@@ -117,6 +121,13 @@ class Traces:
             getattr(provider, "shutdown", lambda: None)()
 
 
+def _wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the standard variables name an exporter and nothing switches it off."""
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get(_EXPORTER) == "none":
+        return False
+    return any(environment.get(name) for name in (_EXPORTER, *_ENDPOINTS))
+
+
 def _tracer(role: str) -> Tracer:
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -124,7 +135,7 @@ def _tracer(role: str) -> Tracer:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-    exporter = ConsoleSpanExporter() if os.environ.get("OTEL_TRACES_EXPORTER") == "console" else OTLPSpanExporter()
+    exporter = ConsoleSpanExporter() if os.environ.get(_EXPORTER) == "console" else OTLPSpanExporter()
     provider = TracerProvider(
         resource=Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", f"mailboat-{role}")})
     )
