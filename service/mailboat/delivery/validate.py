@@ -176,7 +176,7 @@ def draft(
         id=identifier.new(),
         client_id=client.id,
         key=key,
-        digest=hashlib.sha256(msgspec.json.encode(request, order="sorted")).digest() if key else None,
+        digest=_digest(request) if key else None,
         lane=client.lane if request.lane is None else Lane[request.lane.upper()],
         run_at=_run_at(request.send_at, now or datetime.now(UTC)),
         template=request.template,
@@ -202,6 +202,13 @@ def _check_data(revision: Revision, data: dict[str, Any]) -> None:
     if misfit:
         field = f"data.{misfit.field}" if misfit.field else "data"
         raise _invalid(field, f"{field}: {misfit.reason}.", "invalid_data")
+
+
+def _digest(request: SendRequest) -> bytes:
+    """What two requests share that ask for the same, alone or in a batch, in whatever order."""
+    if isinstance(request, BatchItem):
+        request = msgspec.structs.replace(request, idempotency_key=None)
+    return hashlib.sha256(msgspec.json.encode(request, order="sorted")).digest()
 
 
 def _json(value: Any) -> str:
