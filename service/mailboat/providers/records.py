@@ -34,6 +34,9 @@ Secrets = Mapping[str, Mapping[str, str]]
 Unseal = Callable[[bytes | None, str], Secrets]
 
 _LOAD = "select namespace, name, kind, spec, sealed, allowed from providers"
+# The providers of the settings are as a rule alone on their route: their mail has nowhere else to go, so one that
+# failed is asked again soon.
+FIXED_BREAKER = {"cooldown": "5s"}
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -187,7 +190,7 @@ class Directory:
 
     def __init__(self, pool: asyncpg.Pool, fixed: Mapping[str, Provider], unseal: Unseal) -> None:
         self._pool, self._unseal = pool, unseal
-        self._fixed = {name: Line(provider, name) for name, provider in fixed.items()}
+        self._fixed = {name: Line(provider, name, FIXED_BREAKER) for name, provider in fixed.items()}
         self._records: dict[tuple[str, str], tuple[asyncpg.Record, Record, Line]] = {}
         self._stale = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()

@@ -28,7 +28,9 @@ CHANGES = {
     "schema": {"type": "object"},
     "example": {"order": "A-1043", "items": [1, 2]},
     "translations": {"de": {"thanks": "Dank"}},
+    "tailwind": {"theme": "--color-brand: red"},
     "first_line": {"receipt.html.j2": 5},
+    "first_column": {"subject": 11},
 }
 values = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda v: st.lists(v))
 

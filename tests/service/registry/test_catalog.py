@@ -70,7 +70,7 @@ async def test_a_broken_file_is_a_fault_until_it_is_mended(here, templates):
     whole = (templates / "receipt.html.j2").read_text()
     before = await here.resolve("default", "receipt")
     (templates / "receipt.html.j2").write_text("---\nsubject: [\n---\n")
-    with pytest.raises(TemplateFault, match="receipt.html"):
+    with pytest.raises(TemplateFault, match=r"receipt\.html"):
         await here.resolve("default", "receipt")
     (templates / "receipt.html.j2").write_text(whole)
     assert (await here.resolve("default", "receipt")).digest == before.digest

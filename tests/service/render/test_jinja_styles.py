@@ -16,7 +16,8 @@ from mailboat.render import cascade, inline
 from mailboat.render.jinja import Jinja
 
 CSS = """<style>
-p.a { color: navy } p { color: red; margin: 0 } .a { margin: 1px !important; background: url("x;y") } a:hover { color: blue }
+p.a { color: navy } p { color: red; margin: 0 } .a { margin: 1px !important; background: url("x;y") }
+a:hover { color: blue }
 #top.a { z-index: 1 } @media (max-width: 600px) { .a { width: 100% !important } } .a, td { padding: 2px }
 * { box-sizing: border-box } p { margin: 4px }
 .card p { color: green } .card > p { border: 0 }
