@@ -31,7 +31,7 @@ format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 test: setup ## Install what the tests need and run them all (ARGS for pytest)
-	@.ci/packages chromium buildah runc debootstrap || echo "Tests that need these are skipped."
+	@.ci/packages chromium buildah runc debootstrap ip iptables conntrack cni || echo "Tests that need these are skipped."
 	@.ci/mail-servers || echo "Tests that need these are skipped."
 	$(BIN)/pytest $(ARGS)
 

@@ -9,7 +9,7 @@ buildah "$@" images -q "$NAME" >/dev/null 2>&1 && exit 0
 
 root=$(mktemp -d)
 trap 'rm -rf "$root" "$root.containerfile" "$root.log"' EXIT
-mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
+mirror=$({ cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null || true; } | # either may be missing
   sed -n -e 's/^URIs: *//p' -e 's/^deb \(\[.*\] \)\?\(http[^ ]*\).*/\2/p' | grep -v security | head -1)
 echo "Making a stand-in for $NAME (half a minute, once)."
 debootstrap --variant=minbase --no-check-gpg trixie "$root" "$mirror" >/dev/null
@@ -35,6 +35,8 @@ cat >"$root.containerfile" <<END
 FROM scratch
 COPY . /
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin
+# npm trusts the authorities of this list beside its own; what the machine needs was added to it above.
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 CMD ["python3"]
 END
 buildah "$@" bud --isolation chroot -q -f "$root.containerfile" -t "$NAME" "$root" >/dev/null

@@ -78,7 +78,7 @@ def test_an_unknown_service_role_is_named(mailboat, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SERVICE_ROLE", "captain")
     status, _, err = mailboat()
     assert status == 2
-    assert err == "mailboat: SERVICE_ROLE='captain': use api, worker, watcher, migrate, up.\n"
+    assert err == "mailboat: SERVICE_ROLE='captain': use api, worker, watcher, operator, data, migrate, up.\n"
 
 
 @pytest.fixture
