@@ -48,10 +48,13 @@ async def beats(owner: Owner) -> None:
     del owner._beat
 
 
-async def test_a_life_is_a_row_that_ends(owner, pool):
-    assert await pool.fetchval("select name from workers where id = $1", owner.id) == "me"
-    await owner.retire()
-    assert await pool.fetchval("select count(*) from workers") == 0
+async def test_every_life_is_a_row_of_its_own(owner, pool):
+    again = await Owner.register(pool, "me", 1.0, LEASE)
+    assert again.id > owner.id
+    assert [tuple(row) for row in await pool.fetch("select id, name from workers order by id")] == [
+        (owner.id, "me"),
+        (again.id, "me"),
+    ]
 
 
 async def test_half_a_lease_of_silence_stops_sends_until_the_next_heartbeat(owner, clock):
