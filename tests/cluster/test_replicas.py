@@ -84,7 +84,9 @@ def test_the_api_server_restarts(breakable: Operated, until: Any) -> None:
     assert breakable.leader.process.poll() is None, "it must not have to be started again"
 
 
-def test_what_happened_while_etcd_and_the_api_server_were_killed_is_noticed(breakable: Operated, query: Any, until: Any) -> None:
+def test_what_happened_while_etcd_and_the_api_server_were_killed_is_noticed(
+    breakable: Operated, query: Any, until: Any
+) -> None:
     """And the operator did not see it."""
     breakable.template()
     breakable.template(name="other")
