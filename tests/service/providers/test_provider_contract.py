@@ -269,7 +269,7 @@ class TestInbox(ProviderContract):
     @pytest.fixture
     def troubled(self, postgres):
         async def troubled(trouble):
-            pool = asyncpg.create_pool(postgres.get_uri(), min_size=0)
+            pool = asyncpg.create_pool(postgres.dsn(), min_size=0)
             await pool
             await pool.close()
             return Inbox("inbox", pool)
