@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.cluster import binaries
-from tests.cluster.binaries import CACHE, CONTROL_PLANE, HELM, Program
+from tests.cluster.binaries import CACHE, CONTROL_PLANE, HELM, NODE, Program
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.node import PLUGINS, PROGRAMS, Node
 from tests.cluster.operated import Operated, admit
 from tests.conftest import Role
 
@@ -45,7 +46,7 @@ def image(buildah: list[str], pytestconfig: pytest.Config) -> str:
         subprocess.run([ROOT / "tests/cluster/base-image.sh", *buildah[1:]], check=True)
         # The first stage gets a name too: the last line removes what is stale and keeps what the next build can use.
         for stage in (["--target", "build", "--tag", f"{NAME}-build"], ["--tag", NAME]):
-            flags = ["--isolation", "chroot", "--pull-never", "--layers", *stage]
+            flags = ["--isolation", "chroot", "--pull-never", "--layers", "--force-rm", *stage]
             subprocess.run([*buildah, "bud", *flags, ROOT], check=True)
         subprocess.run([*buildah, "rmi", "--prune"], check=True, stdout=subprocess.DEVNULL)
     return NAME
@@ -109,3 +110,22 @@ def operated(
     """An operator that leads, in a namespace of the test's own, with a database of the test's own."""
     kubeconfig = admit(cluster, namespace, f"operator.watchNamespaces={{{namespace}}}")
     return Operated(cluster, namespace, kubeconfig, settings_of, start_role, free_port)
+
+
+@pytest.fixture(scope="session")
+def node(
+    build: Callable[[list[Program]], Path],
+    need: Callable[[object, str], None],
+    buildah: list[str],
+    image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Node]:
+    """A cluster whose one node has the image of this tree."""
+    for program in PROGRAMS:
+        need(shutil.which(program), f"A node needs {program}: apt-get install it.")
+    need(PLUGINS.is_dir(), "A node needs containernetworking-plugins: apt-get install it.")
+    build([*CONTROL_PLANE, *HELM, *NODE])
+    archive = tmp_path_factory.mktemp("image") / "mailboat.tar"
+    subprocess.run([*buildah, "push", "-q", image, f"docker-archive:{archive}:{image}"], check=True)
+    with Node([archive]) as node:
+        yield node

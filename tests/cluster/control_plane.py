@@ -134,6 +134,9 @@ class ControlPlane:
             f"--service-account-key-file={folder}/sa.pub",
             f"--service-account-signing-key-file={folder}/sa.key",
             f"--token-auth-file={folder}/tokens.csv",
+            f"--kubelet-client-certificate={folder}/kubelet-client.crt",
+            f"--kubelet-client-key={folder}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP",
             *(["--endpoint-reconciler-type=none"] if address == "127.0.0.1" else [f"--advertise-address={address}"]),
             *flags,
             serves=self._ready,
@@ -155,9 +158,14 @@ class ControlPlane:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         (self.folder / "sa.pub").write_bytes(public)
-        certificate = _certificate(key, [address, "10.96.0.1"], "kubernetes.default.svc")
+        certificate = _certificate(key, "kube-apiserver", [address, "10.96.0.1"])
         for name in ("server.crt", "ca.crt"):
             (self.folder / name).write_bytes(certificate)
+        # What the API server shows to the kubelet, for `kubectl logs`.
+        own = _key(self.folder / "kubelet-client.key")
+        (self.folder / "kubelet-client.crt").write_bytes(
+            _certificate(own, "kube-apiserver", [address], "system:masters")
+        )
 
 
 def _key(path: Path) -> rsa.RSAPrivateKey:
@@ -170,8 +178,10 @@ def _key(path: Path) -> rsa.RSAPrivateKey:
     return key
 
 
-def _certificate(key: rsa.RSAPrivateKey, addresses: list[str], host: str) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
+def _certificate(key: rsa.RSAPrivateKey, common: str, addresses: list[str], group: str = "") -> bytes:
+    """Signed by itself."""
+    words = {NameOID.COMMON_NAME: common} | ({NameOID.ORGANIZATION_NAME: group} if group else {})
+    name = x509.Name([x509.NameAttribute(kind, word) for kind, word in words.items()])
     now = dt.datetime.now(dt.UTC)
     hosts = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     made = (
@@ -182,7 +192,7 @@ def _certificate(key: rsa.RSAPrivateKey, addresses: list[str], host: str) -> byt
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([*hosts, x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*hosts, x509.DNSName("kubernetes.default.svc")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
