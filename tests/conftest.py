@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -239,8 +239,11 @@ class Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
+    def begin(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+        return self.begin(work).result(PATIENCE)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -270,18 +273,50 @@ def administrator(postgres: Postgres, aside: Loop) -> Iterator[asyncpg.Connectio
 _numbers = itertools.count(1)
 
 
+class Databases:
+    """Makes databases, the next one ahead of time, and drops those that are done with behind the tests' backs."""
+
+    def __init__(self, administrator: asyncpg.Connection, loop: Loop) -> None:
+        self._administrator, self._loop = administrator, loop
+        self._turn = asyncio.Lock()
+        self._next = self._begin(TEMPLATE)
+
+    def take(self, template: str) -> str:
+        """The name of a new one."""
+        if template != TEMPLATE:
+            return self._begin(template).result(PATIENCE)
+        name = self._next.result(PATIENCE)
+        self._next = self._begin(template)
+        return name
+
+    def drop(self, name: str) -> Future[None]:
+        return self._loop.begin(self._execute(f"drop database {name} with (force)"))
+
+    def _begin(self, template: str) -> Future[str]:
+        name = f"test_{next(_numbers)}"
+        return self._loop.begin(self._execute(f"create database {name} template {template}", name))
+
+    async def _execute(self, statement: str, answer: Any = None) -> Any:
+        async with self._turn:
+            await self._administrator.execute(statement)
+        return answer
+
+
 @pytest.fixture(scope="session")
-def database(postgres: Postgres, administrator: asyncpg.Connection, aside: Loop) -> Callable[..., Any]:
+def database(postgres: Postgres, administrator: asyncpg.Connection, aside: Loop) -> Iterator[Callable[..., Any]]:
     """`with database() as dsn`: a migrated database while it lasts; `database(template="template1")`: an empty one."""
+    databases = Databases(administrator, aside)
+    dropped: list[Future[None]] = []
 
     @contextlib.contextmanager
     def database(template: str = TEMPLATE) -> Iterator[str]:
-        name = f"test_{next(_numbers)}"
-        aside.run(administrator.execute(f"create database {name} template {template}"))
+        name = databases.take(template)
         yield postgres.dsn(name)
-        aside.run(administrator.execute(f"drop database {name} with (force)"))
+        dropped.append(databases.drop(name))
 
-    return database
+    yield database
+    for drop in dropped:
+        drop.result(PATIENCE)
 
 
 @pytest.fixture
