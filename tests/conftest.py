@@ -72,8 +72,16 @@ def need() -> Callable[[object, str], None]:
 # --- servers
 
 
+def leashed(argv: list[str], word: str) -> list[str]:
+    """The command, to get this signal when the tests die, be it by kill -9. (Not by preexec_fn: there are threads.)"""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", word, "--", *argv] if setpriv else argv
+
+
 class Server:
     """A program in the background that can be stopped, killed and started again."""
+
+    farewell = "TERM"
 
     def __init__(self, argv: list[str], log: Path, serves: Callable[[int], bool], **start: Any) -> None:
         self.argv, self.log, self._serves, self._start = argv, log, serves, start
@@ -81,7 +89,7 @@ class Server:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log, **self._start)
+            self.process = subprocess.Popen(leashed(self.argv, self.farewell), stdout=log, stderr=log, **self._start)
         until(self._ready, self.argv[0])
 
     def _ready(self) -> bool:
@@ -98,6 +106,8 @@ class Server:
 
 class Postgres(Server):
     """A PostgreSQL that forgets fsync, on a socket. `dsn(name)` leads to a database."""
+
+    farewell = "QUIT"
 
     def __init__(self, folder: Path, binaries: Path | None = None) -> None:
         self.folder, self.data = folder, folder / "data"
@@ -452,7 +462,7 @@ class Role:
         }
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mailboat", name],
+                leashed([sys.executable, "-P", "-m", "mailboat", name], "KILL"),
                 env={**own, **chosen, **environment},
                 stdout=errors,
                 stderr=errors,
