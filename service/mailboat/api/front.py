@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COUNTED = frozenset({"/v1/send", "/v1/batch"})
 STARTING_SECONDS = 5.0  # how long a request waits for the first connection to Postgres
+PROBE_SECONDS = 0.9  # the same for /readyz: probes give up after a second
 
 
 class Front:
@@ -93,7 +94,7 @@ class Front:
     async def _check(self) -> None:
         if self.draining:
             raise Problem(503, "unavailable", "This process is stopping.")
-        await (await self.ready()).check()
+        await (await self.ready(PROBE_SECONDS)).check()
 
     async def refresh(self) -> None:
         """Bring the gauges up to date, as soon as there is something to know."""
@@ -106,12 +107,12 @@ class Front:
         if self.context.done():
             self.context.result().stop_streams()
 
-    async def ready(self) -> Context:
+    async def ready(self, seconds: float = STARTING_SECONDS) -> Context:
         """The context, as soon as there is one. Raises Problem 503 when that takes too long."""
         if self.context.done():
             return self.context.result()
         try:
-            return await asyncio.wait_for(asyncio.shield(self.context), STARTING_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self.context), seconds)
         except TimeoutError:
             raise Problem(
                 503, "unavailable", "The database is away; nothing was accepted.", headers={"Retry-After": "1"}

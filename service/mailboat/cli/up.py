@@ -212,7 +212,7 @@ class Up:
         credentials = await asyncio.to_thread(first.ensure, plan.data, plan.url, plan.admin_token)
         supervisor.confirm()
         print(f"Send a mail:\n\n{first_mail.curl(credentials, first_mail.example(plan.templates))}\n")
-        print(f"Read it: {plan.url}/ui/inbox\n\nready", flush=True)
+        print(f"{_reading(plan)}\n\nready", flush=True)
 
     async def _start_servers(self, supervisor: Supervisor) -> None:
         """Those of our own for which the environment names none."""
@@ -265,3 +265,10 @@ def _explain(failure: PartFailed) -> NoReturn:
     if failure.code == CONFIGURATION:
         raise ConfigurationError(str(failure)) from None
     raise failure
+
+
+def _reading(plan: Plan) -> str:
+    """Where the mail is to be read: in the inbox, unless it leaves the machine."""
+    if plan.environment.get("MAILBOAT_SMTP_URL") or plan.environment.get("MAILBOAT_ROUTE"):
+        return f"Mail leaves this machine. See what became of it: {plan.url}/ui/messages"
+    return f"Read it: {plan.url}/ui/inbox"

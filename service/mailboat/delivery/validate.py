@@ -316,9 +316,9 @@ def _check_headers(headers: dict[str, str]) -> None:
     for name, value in headers.items():
         fault = header_fault(name, value)
         if fault is None and name.lower() in seen:
-            fault = "the header is given twice in different spelling"
+            fault = f"The header {name} is given twice, in different spelling."
         if fault:
-            raise _invalid(f"headers.{name[:80]}", f"headers.{name[:80]!r}: {fault}.", "invalid_header")
+            raise _invalid(f"headers.{name[:80]}", f"headers: {fault}", "invalid_header")
         seen.add(name.lower())
 
 
