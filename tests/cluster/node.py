@@ -66,7 +66,9 @@ class Node:
     def __exit__(self, *_: object) -> None:
         self.process.kill()  # unshare ignores what is gentler; the kernel ends the rest
         self.process.wait()
-        self.log.close()
+        for pipe in (self.process.stdin, self.process.stdout, self.log):
+            assert pipe is not None
+            pipe.close()
         time.sleep(0.5)
         _remove_groups()
         shutil.rmtree(self.folder, ignore_errors=True)
