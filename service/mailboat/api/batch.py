@@ -15,7 +15,7 @@ from mailboat import metrics
 from mailboat.api import problems, send
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
-from mailboat.delivery import attach, suppressions, validate
+from mailboat.delivery import validate
 from mailboat.delivery.accept import Accepted, Answer, Draft
 from mailboat.delivery.attach import Decoded
 from mailboat.delivery.clients import Client
@@ -76,22 +76,7 @@ async def _drafts(
 
 async def _draft(context: Context, client: Client, item: BatchItem, traceparent: str) -> tuple[Draft, list[Decoded]]:
     validate.check_depth(item)
-    key = validate.idempotency_key(item.idempotency_key)
-    name = validate.check_template(client, item)
-    revision = await send.resolve(context, client, name) if name is not None else None
-    files = attach.decode(item.attachments)
-    draft = validate.draft(
-        client,
-        item,
-        revision,
-        files,
-        key=key,
-        traceparent=traceparent,
-        max_recipients=context.settings.max_recipients,
-        unsubscribable=bool(context.settings.unsubscribe_key),
-    )
-    await context.guard.check(client.id, suppressions.recipients(item))
-    return draft, files
+    return await send.draft_of(context, client, item, item.idempotency_key, traceparent)
 
 
 async def _store(

@@ -16,9 +16,10 @@ from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.api.context import Context
 from mailboat.db import engine
 from mailboat.delivery import attach, suppressions, validate
-from mailboat.delivery.accept import Accepted, unavailable
+from mailboat.delivery.accept import Accepted, Draft, unavailable
 from mailboat.delivery.attach import Decoded
 from mailboat.delivery.clients import Client
+from mailboat.delivery.validate import SendRequest
 from mailboat.domain.revision import Revision
 from mailboat.errors import Problem, TemplateFault
 from mailboat.limits.bucket import Decision, Rate
@@ -49,6 +50,25 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
 async def accept(context: Context, client: Client, body: bytes, key: str | None, traceparent: str) -> Accepted:
     """Validate one request and store it. Raises Problem."""
     request = validate.decode(body)
+    draft, files = await draft_of(context, client, request, key, traceparent)
+    if files:
+        await keep(context, files)
+    accepted = await context.acceptor.accept(draft)
+    log.info(
+        "accepted",
+        message_id=str(accepted.id),
+        trace_id=trace_id(traceparent),
+        client=client.name,
+        template=request.template,
+        repeated=accepted.repeated,
+    )
+    return accepted
+
+
+async def draft_of(
+    context: Context, client: Client, request: SendRequest, key: str | None, traceparent: str
+) -> tuple[Draft, list[Decoded]]:
+    """A checked request as it is stored, and the files it carries. Raises Problem."""
     key = validate.idempotency_key(key)
     name = validate.check_template(client, request)
     revision = await resolve(context, client, name) if name is not None else None
@@ -64,18 +84,7 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
         unsubscribable=bool(context.settings.unsubscribe_key),
     )
     await context.guard.check(client.id, suppressions.recipients(request))
-    if files:
-        await keep(context, files)
-    accepted = await context.acceptor.accept(draft)
-    log.info(
-        "accepted",
-        message_id=str(accepted.id),
-        trace_id=trace_id(traceparent),
-        client=client.name,
-        template=name,
-        repeated=accepted.repeated,
-    )
-    return accepted
+    return draft, files
 
 
 async def keep(context: Context, files: Sequence[Decoded]) -> None:
