@@ -45,8 +45,9 @@ class Elector:
         renewed = time.monotonic()
         while (left := DEADLINE - (time.monotonic() - renewed)) > 0:
             try:
-                if not await asyncio.wait_for(self._attempt(), left):
-                    break
+                async with asyncio.timeout(left):  # wait_for can lose a cancellation: CPython gh-86296
+                    if not await self._attempt():
+                        break
                 renewed = time.monotonic()
             except (KubeError, TimeoutError) as error:
                 log.warning("the Lease was not renewed", error=str(error) or type(error).__name__)

@@ -20,7 +20,7 @@ class Health:
         application.add_routes(
             [web.get("/livez", self.livez), web.get("/readyz", self.readyz), web.get("/metrics", self.metrics)]
         )
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
 
     async def __aenter__(self) -> Health:
         await self._runner.setup()

@@ -26,6 +26,7 @@ headers["Content-Type"] = "application/json"
 request = urllib.request.Request(url, body.encode() if body else None, headers, method=method)
 print(urllib.request.urlopen(request, timeout=20).read().decode())
 """
+CONNECT = "import socket, sys; socket.create_connection(sys.argv[1:3], 5)"
 
 
 class Release:
@@ -44,7 +45,9 @@ class Release:
         """What the notes say. When it does not come up, why."""
         sets = [word for value in self.values for word in ("--set", value)]
         try:
-            return self.helm("install", "mailboat", str(CHART), *sets, "--wait", "--timeout", "240s")
+            notes = self.helm("install", "mailboat", str(CHART), *sets, "--wait", "--timeout", "240s")
+            until(self.is_reachable, "kube-proxy to know of the pods that helm saw ready")
+            return notes
         except AssertionError as error:
             pods = self.kubectl("get", "pods", "-o", "wide")
             told = [
@@ -79,10 +82,19 @@ class Release:
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Any:
         """Through the Service, from within the cluster's network."""
-        place = "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"
-        url = f"http://{self.kubectl('get', 'service', 'mailboat-api', '-o', place)}{path}"
+        url = f"http://{':'.join(self.address())}{path}"
         request = json.dumps([method, url, headers, json.dumps(body) if body else ""])
         return json.loads(self.node.run(sys.executable, "-c", REQUEST, input=request).stdout)
+
+    def is_reachable(self) -> bool:
+        """Whether the Service leads somewhere."""
+        return self.node.run(sys.executable, "-c", CONNECT, *self.address(), check=False).returncode == 0
+
+    def address(self) -> tuple[str, str]:
+        """Host and port of the Service."""
+        place = "jsonpath={.spec.clusterIP} {.spec.ports[0].port}"
+        host, port = self.kubectl("get", "service", "mailboat-api", "-o", place).split()
+        return host, port
 
     def send(self) -> Any:
         held = self.secret("storefront-email")

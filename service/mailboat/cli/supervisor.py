@@ -201,7 +201,8 @@ class Child:
         wait = pause(deaths)
         self._say(f"{self.part.name} {describe(code)}: starting it again in {wait:.1f} s")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._stopping.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process and self.process.returncode is None:

@@ -114,7 +114,8 @@ class Feed:
             while not lost.is_set():
                 await connection.execute("select 1", timeout=5.0)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), PROBE)
+                    async with asyncio.timeout(PROBE):
+                        await lost.wait()
         finally:
             self._listening = False
             connection.remove_termination_listener(ended)

@@ -297,7 +297,8 @@ class Dashboard:
             while not self._feed.closed:
                 yield await self._event(viewer, query)
                 try:
-                    await asyncio.wait_for(viewer.changed.wait(), KEEPALIVE)
+                    async with asyncio.timeout(KEEPALIVE):
+                        await viewer.changed.wait()
                     await asyncio.sleep(GATHER)
                 except TimeoutError:
                     yield ": nothing new\n\n"

@@ -38,7 +38,8 @@ class Saves:
                 yield "event: save\ndata:\n\n"
                 while not changed.is_set():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), KEEPALIVE)
+                        async with asyncio.timeout(KEEPALIVE):
+                            await changed.wait()
                     if not changed.is_set():
                         yield ": nothing new\n\n"
 

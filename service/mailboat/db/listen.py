@@ -52,4 +52,5 @@ async def _listen(
         # A connection cut in silence is noticed by its missing answer.
         await connection.fetchval("select 1", timeout=PING_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), PING_SECONDS)
+            async with asyncio.timeout(PING_SECONDS):
+                await ended.wait()

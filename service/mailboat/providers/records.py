@@ -219,7 +219,8 @@ class Directory:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stale.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._stale.wait()
                 self._stale.clear()
                 try:
                     await self.refresh()

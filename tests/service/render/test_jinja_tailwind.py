@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -166,8 +167,12 @@ async def test_other_classes_are_not_taken_for_tailwinds(source: str) -> None:
 
 def engines() -> dict[int, str]:
     """The engine of each zygote that we started, by pid."""
-    found = {each.pid: each.cmdline() for each in psutil.Process().children()}
-    return {pid: line[-1] for pid, line in found.items() if "mailboat.render.zygote" in line}
+    found: dict[int, str] = {}
+    for each in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            if "mailboat.render.zygote" in (line := each.cmdline()):
+                found[each.pid] = line[-1]
+    return found
 
 
 async def test_v8_is_started_for_tailwind_only() -> None:

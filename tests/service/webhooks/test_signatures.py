@@ -21,7 +21,6 @@ EVENT = {
     "delivery": {"timestamp": "2026-10-19T23:21:04.133Z", "recipients": ["ada@example.com"]},
     "mail": {"messageId": "0102", "destination": ["ada@example.com"]},
 }
-NOW = datetime.now(UTC)
 
 
 def endpoint_of(kind, webhook, **spec):
@@ -66,8 +65,6 @@ async def test_a_certificate_that_is_not_there_is_not_asked_for_again(ses, topic
     assert len(amazon.asked) == 1
 
 
-STALE = (NOW - timedelta(hours=2)).isoformat()
-AHEAD = (NOW + timedelta(minutes=10)).isoformat()
 SES_ATTACKS = {
     "changed message": {"after_Message": "{}"},
     "changed id": {"after_MessageId": "another", "after_headers": {"x-amz-sns-message-id": "another"}},
@@ -82,8 +79,8 @@ SES_ATTACKS = {
     "version as a number": {"after_SignatureVersion": 2},
     "foreign topic": {"TopicArn": "arn:aws:sns:eu-west-1:666666666666:ses-events"},
     "topic that begins like ours": {"TopicArn": f"{TOPIC}-more"},
-    "stale": {"Timestamp": STALE},
-    "ahead of time": {"Timestamp": AHEAD},
+    "stale": {"Timestamp": timedelta(hours=-2)},
+    "ahead of time": {"Timestamp": timedelta(minutes=10)},
     "no time": {"Timestamp": "yesterday"},
     "header of another id": {"after_headers": {"x-amz-sns-message-id": "another"}},
     "header of another type": {"after_headers": {"x-amz-sns-message-type": "SubscriptionConfirmation"}},
@@ -119,7 +116,9 @@ URLS = [
 
 @pytest.mark.parametrize("attack", SES_ATTACKS)
 async def test_a_forged_sns_message_is_refused(ses, topic, attack):
-    await refused(ses, topic.post(EVENT, **SES_ATTACKS[attack]))
+    now = datetime.now(UTC)
+    changes = {k: (now + v).isoformat() if isinstance(v, timedelta) else v for k, v in SES_ATTACKS[attack].items()}
+    await refused(ses, topic.post(EVENT, **changes))
 
 
 @pytest.mark.parametrize("url", URLS)
@@ -272,8 +271,8 @@ async def test_sendgrid_is_refused_without_its_headers_and_with_wrong_ones(sendg
     await refused(endpoint, good._replace(body=good.body + b" "))
     await refused(endpoint, good._replace(headers={}))
     await refused(endpoint, type(sendgrid)().post(DROPPED))
-    await refused(endpoint, sendgrid.post(DROPPED, at=NOW - timedelta(days=2)))
-    await refused(endpoint, sendgrid.post(DROPPED, at=NOW + timedelta(hours=1)))
+    await refused(endpoint, sendgrid.post(DROPPED, at=datetime.now(UTC) - timedelta(days=2)))
+    await refused(endpoint, sendgrid.post(DROPPED, at=datetime.now(UTC) + timedelta(hours=1)))
     await refused(endpoint, sendgrid.post(b"not JSON"), error=Malformed)
     await refused(endpoint, sendgrid.post({}), error=Malformed)
 
@@ -307,8 +306,8 @@ async def test_mailgun_is_refused_with_another_key_token_or_time(mailgun):
         await refused(endpoint, good._replace(body=msgspec.json.encode({**body, "signature": signature})))
     await refused(endpoint, mailgun(OPENED, key="another"))
     await refused(endpoint, mailgun(OPENED, key=""))
-    await refused(endpoint, mailgun(OPENED, at=NOW - timedelta(days=1)))
-    await refused(endpoint, mailgun(OPENED, at=NOW + timedelta(hours=1)))
+    await refused(endpoint, mailgun(OPENED, at=datetime.now(UTC) - timedelta(days=1)))
+    await refused(endpoint, mailgun(OPENED, at=datetime.now(UTC) + timedelta(hours=1)))
     await refused(endpoint, mailgun(None), error=Malformed)
     for raw in (b"", b"[]", b"{", b"\xff", b"[" * 100_000):
         await refused(endpoint, good._replace(body=raw), error=Malformed)
