@@ -21,8 +21,7 @@ FOLDER = Path(__file__).parent / "engine"
 BUNDLE = FOLDER / "engine.js"
 HEAP_BYTES = 128 << 20
 BUFFER_BYTES = 32 << 20
-# A third less memory for a twentieth of the speed, and no helper threads.
-FLAGS = ("--single-threaded", "--optimize-for-size")
+FLAGS = ("--single-threaded",)  # a process renders one mail at a time: helper threads would only compete with it
 CALLS = ("compile", "define", "render", "resume", "warmUp", "bake", "lock")
 
 
