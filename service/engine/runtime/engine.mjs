@@ -1,5 +1,6 @@
 // The engine's calls, as the host sees them: strings in, one string out, whose first letter says what it is.
-//   d  done; of a render what follows is `{length of subject}:{subject}{html}`
+//   d  done; of a render what follows is `{length of subject} {length of text}:{subject}{text}{html}`, lengths in code points;
+//      -1 for the text: there is one, and it is not known here
 //   p  pending: call `resume` once the microtasks have run
 //   f  failed: JSON {message, file, line, column}
 //   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. Once per revision
@@ -14,9 +15,11 @@ import { Fault, describe } from './faults.mjs';
 import * as fizz from './fizz.mjs';
 import { isIntact, lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
+import { plain } from './text.mjs';
 import { belongTo, setupsBegun } from './tailwind.mjs';
 
 const NOTHING = new Map();
+const PAIRS = /[\ud800-\udbff][\udc00-\udfff]/g;
 let largest = 2 ** 21;
 /** The call that waits for microtasks: `{revision, finish}`. */
 let pending = null;
@@ -95,8 +98,11 @@ function finishOrWait(call) {
   if (work.failed) return failed(work.error, revision, work);
   const html = fizz.finish(work);
   if (title.length + html.length > largest) throw new Fault(`makes more than ${largest} characters`, revision.entry);
-  return `d${title.length}:${title}${html}`;
+  const text = plain(html);
+  return `d${codePoints(title)} ${text === null ? -1 : codePoints(text)}:${title}${text ?? ''}${html}`;
 }
+
+const codePoints = (text) => text.length - (text.match(PAIRS)?.length ?? 0);
 
 function resume() {
   const call = pending;

@@ -93,8 +93,11 @@ class React:
             answer = self._settle("render", digest, data.decode(), extra, seconds=RENDER_SECONDS)
         except react_v8.TimeIsUp:
             raise limits.Exhausted(limits.TOO_SLOW, file=revision.entry) from None
-        length, _, rest = _take(answer, revision.entry, digest).partition(":")
-        return _rendered(rest[: int(length)] or revision.subject, rest[int(length) :])
+        lengths, _, rest = _take(answer, revision.entry, digest).partition(":")
+        title, words = map(int, lengths.split())
+        markup = rest[title + max(words, 0) :]
+        plain = text.plain(markup) if words < 0 else rest[title : title + words]
+        return _rendered(rest[:title] or revision.subject, markup, plain)
 
     def _preparing(self, entry: str, name: str, *arguments: str) -> str:
         """A call that does not count as a render."""
@@ -141,7 +144,7 @@ def _take(answer: str, entry: str, digest: str) -> str:
     return answer[1:]
 
 
-def _rendered(subject: str, html: str) -> Rendered:
+def _rendered(subject: str, html: str, plain: str) -> Rendered:
     warnings = findings.warnings(html)
     title = parts.one_line(subject)
-    return Rendered(title, html, text.plain(html), warnings if title else (*warnings, NO_SUBJECT))
+    return Rendered(title, html, plain, warnings if title else (*warnings, NO_SUBJECT))
