@@ -1,4 +1,8 @@
-"""What a process gives up before it runs a template. Linux only; what a kernel or sandbox refuses is left out."""
+"""What a process gives up before it runs a template. Linux only; what a kernel or sandbox refuses is left out.
+
+Two walls: the sandboxes of the engines, and behind them, for what may break out of one, the kernel's: limits, a filter
+of system calls (`seccomp`) and a view of the file system (`landlock`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,20 @@ import ctypes
 import os
 import resource
 import signal
-from collections.abc import Mapping
+import sys
+import time
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping
+
+from mailboat.render import landlock, seccomp
 
 PUBLIC = "MAILBOAT_PUBLIC_"
 """How the names of those environment variables begin that templates may read."""
 DESCRIPTORS = 16
 SOCKET = 3
 """The descriptor under which a render process keeps its socket."""
+MACHINE = ("/dev/urandom", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/proc/self/cgroup")
+"""What V8 reads when it starts: how many threads it may have, and a seed."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -38,11 +49,29 @@ def public(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(PUBLIC)}
 
 
+def missing() -> Iterator[str]:
+    """The walls that this kernel, or the policy of this container, does not offer, and why."""
+    for name, wall in (("seccomp", seccomp), ("landlock", landlock)):
+        if reason := wall.missing():
+            yield f"{name} ({reason})"
+
+
+def readable() -> list[str]:
+    """Where code, the data of locales and of time zones are: they are read when a template first needs them."""
+    return [*(folder for folder in sys.path if folder), *zoneinfo.TZPATH, *MACHINE]
+
+
 def confine(memory: int) -> None:
-    """No more privileges, no files, `memory` bytes of private memory; the first to go when none is left."""
+    """No more privileges, no files, `memory` bytes of private memory; the first to go when none is left.
+
+    For all threads that are started afterwards; V8 runs in such a one.
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for name in os.environ.keys() - public(os.environ).keys():
         del os.environ[name]
+    os.environ["TZ"] = "UTC"  # or libraries look for the machine's time zone in /etc
+    time.tzset()
+    sys.dont_write_bytecode = True
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     for limit, value in (
@@ -52,3 +81,13 @@ def confine(memory: int) -> None:
         (resource.RLIMIT_NOFILE, DESCRIPTORS),
     ):
         resource.setrlimit(limit, (value, value))
+    _raise("landlock", landlock.missing(), lambda: landlock.apply(readable()))
+    _raise("seccomp", seccomp.missing(), seccomp.apply)
+
+
+def _raise(name: str, missing: str, wall: Callable[[], None]) -> None:
+    try:
+        if not missing:
+            wall()
+    except OSError as error:
+        print(f"a render process goes without {name}: {error.strerror}", file=sys.stderr)

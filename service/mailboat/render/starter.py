@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import os
 import socket
 import subprocess
@@ -12,7 +14,15 @@ from dataclasses import dataclass
 from mailboat.render import confine
 from mailboat.render.zygote import PID_BYTES
 
+log = logging.getLogger(__name__)
+
 PROGRAM = "mailboat.render.zygote"
+
+
+@functools.cache
+def _say_what_is_missing() -> None:
+    for wall in confine.missing():
+        log.info("templates are rendered without %s", wall)
 
 
 class Zygote:
@@ -75,6 +85,7 @@ class Starter:
     """Keeps a zygote, and starts a new one when it has died. One `start` at a time."""
 
     def __init__(self, engine: str) -> None:
+        _say_what_is_missing()
         self._engine = engine
         self._zygote: Zygote | None = None
         self._reply: asyncio.Future[Started] | None = None

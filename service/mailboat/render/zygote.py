@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import traceback
+from importlib import import_module
 
 from mailboat.render import child, confine
 from mailboat.render.engines import ENGINES
@@ -82,6 +83,7 @@ def main() -> None:
     confine.die_with(int(parent))
     control = socket.socket(fileno=int(descriptor))
     ENGINES[engine].load()
+    import_module("css_inline")  # its libraries are where a render process does not get to
     gc.collect()
     gc.freeze()  # or the first collection in every process would touch, and so copy, all of this memory
     Zygote(control, engine).serve()
