@@ -1,11 +1,16 @@
 // TSX to JavaScript, file by file, and the check of what is imported.
 import { transform } from 'sucrase';
 import { parse } from 'sucrase/dist/esm/parser/index.js';
+import State from 'sucrase/dist/esm/parser/tokenizer/state.js';
+import { input, state } from 'sucrase/dist/esm/parser/traverser/base.js';
 import { TokenType } from 'sucrase/dist/esm/parser/tokenizer/types.js';
 import { ContextualKeyword } from 'sucrase/dist/esm/parser/tokenizer/keywords.js';
 import { Fault } from './faults.mjs';
+import { mapped } from './maps.mjs';
 import { PACKAGES, isRelative, resolve } from './paths.mjs';
 
+const UNCLOSED = 'Unterminated JSX contents';
+const IS_GENERIC = /^<\s*(?:const\s+)?[\w$]+\s*(?:,|=|extends\b)/;
 const IS_TYPESCRIPT = /\.[cm]?tsx?$/;
 const IS_JSX = /\.(tsx|jsx|js)$/;
 
@@ -40,75 +45,96 @@ function json(file, source) {
   try {
     JSON.parse(source);
   } catch (error) {
-    throw new Fault(`not valid JSON: ${error.message}`, file, 0, 0);
+    const { line, column } = place(source, Number(/ position (\d+)/.exec(error.message)?.[1] ?? source.length));
+    throw new Fault(`not valid JSON: ${error.message.replace(/ in JSON at position .*/s, '')}`, file, line, column);
   }
   return `module.exports = JSON.parse(${JSON.stringify(source)})`;
 }
 
-/** Faults for tags that are closed by another name, which sucrase lets pass. */
-function checkTags(file, source, tokens) {
+/** The tags that are open after these tokens. Throws Fault for one that is closed by another name, which sucrase lets pass. */
+function openTags(source, tokens, file = '') {
   const open = [];
   let closing = false;
   tokens.forEach((token, at) => {
     if (token.type === TokenType.jsxTagStart) {
       const name = /^<\s*\/?\s*([\w$.:-]*)/.exec(source.slice(token.start, token.start + 200))?.[1] ?? '';
       closing = tokens[at + 1]?.type === TokenType.slash;
-      if (!closing) open.push(name);
-      else if (open.at(-1) !== name) {
-        const { line, column } = place(source, token.start);
-        throw new Fault(`syntax error: </${name}> closes <${open.at(-1) ?? ''}>`, file, line, column);
-      }
+      if (!closing) open.push({ name, start: token.start });
+      else if (tokens[at - 1].type === TokenType.braceL) throw faultAt(token.start + 1, "unexpected '/'", file, source);
+      else if (open.at(-1)?.name !== name) throw faultAt(token.start, `</${name}> closes <${open.at(-1)?.name ?? ''}>`, file, source);
     } else if (token.type === TokenType.jsxTagEnd) {
       if (closing || tokens[at - 1].type === TokenType.slash) open.pop();
       closing = false;
     }
   });
+  return open;
 }
 
 function script(file, source) {
   const transforms = ['imports'];
   if (IS_TYPESCRIPT.test(file)) transforms.push('typescript');
   if (IS_JSX.test(file)) transforms.push('jsx');
+  [furthest, unclosed] = [null, null];
   try {
-    return transform(source, { transforms, jsxRuntime: 'automatic', production: true, disableESTransforms: true, filePath: file }).code;
+    const { code, sourceMap } = transform(source, {
+      transforms, jsxRuntime: 'automatic', production: true, disableESTransforms: true, filePath: file, sourceMapOptions: { compiledFilename: file },
+    });
+    return mapped(code, sourceMap.mappings);
   } catch (error) {
-    throw syntaxFault(inner(error, source, transforms), file, source);
+    note(said(error), state.tokens);
+    throw openFault(file, source) ?? syntaxFault(file, source);
   }
 }
 
-/** sucrase says of a fault in the body of an arrow function that its arrow is unexpected: look behind the arrow. */
-function inner(error, source, transforms) {
-  let found = error;
-  for (let offset = arrow(found, source); offset > 0; offset = arrow(found, source)) {
-    try {
-      transform(source.slice(0, offset).replace(/[^\n]/g, ' ') + source.slice(offset), { transforms });
-      return found;
-    } catch (deeper) {
-      if (deeper.pos <= found.pos) return found;
-      found = deeper;
-    }
+/** Of the attempts that this parse made at one place, the one that came furthest knows best what is wrong. */
+let furthest = null;
+/** The tokens of the first attempt that came to the end of the file inside of a tag. */
+let unclosed = null;
+const restore = State.prototype.restoreFromSnapshot;
+State.prototype.restoreFromSnapshot = function (snapshot) {
+  if (this.error) {
+    note(said(this.error), this.tokens);
+    // After a tag that fails sucrase tries type parameters; of what cannot be any, that would only tell another, wrong fault.
+    if (this.tokens[snapshot.tokensLength]?.type === TokenType.jsxTagStart && !IS_GENERIC.test(input.slice(snapshot.start, snapshot.start + 200))) return;
   }
-  return found;
+  restore.call(this, snapshot);
+};
+
+function note({ message, pos }, tokens) {
+  if (message === UNCLOSED) unclosed ??= [...tokens];
+  if (furthest === null || pos > furthest.pos) furthest = { message, pos };
 }
 
-const arrow = (error, source) => (source.startsWith('=>', error.pos) ? error.pos + 2 : 0);
-
-function syntaxFault(error, file, source) {
-  const found = /^(?:Error transforming [^:]*: )?(?<text>.*?)(?: \((?<line>\d+):(?<column>\d+)\))?$/s.exec(error.message)?.groups ?? { text: error.message };
-  const [line, column] = [Number(found.line ?? 0), Number(found.column ?? 0)];
-  const text = found.text.startsWith('Unexpected token') ? `syntax error: unexpected ${word(source, line, column)}` : `syntax error: ${found.text}`;
-  return new Fault(text, file, line, column);
+/** An error of sucrase's without what it says of the place. */
+function said({ message, pos }) {
+  return { message: message.replace(/^Error transforming [^:]*: /, '').replace(/ \(\d+:\d+\)$/, ''), pos };
 }
 
-function word(source, line, column) {
-  const rest = (source.split('\n')[line - 1] ?? '').slice(column - 1).trim();
+function openFault(file, source) {
+  const open = unclosed && openTags(source, unclosed, file).at(-1);
+  return open ? faultAt(open.start, `<${open.name}> is not closed`, file, source) : null;
+}
+
+function syntaxFault(file, source) {
+  const { message, pos } = furthest;
+  if (source.startsWith('</', pos - 2)) return faultAt(pos - 2, 'no tag is open here: elements beside each other need one around them, <>…</>', file, source);
+  return faultAt(pos, message.replace(/^Unexpected token/, () => `unexpected ${word(source, pos)}`), file, source);
+}
+
+function faultAt(offset, message, file, source) {
+  const { line, column } = place(source, offset);
+  return new Fault(`syntax error: ${message}`, file, line, column);
+}
+
+function word(source, offset) {
+  const rest = /^[^\n]*/.exec(source.slice(offset))[0].trim();
   return rest ? `'${/^(\w+|.)/u.exec(rest)[0]}'` : 'end of line';
 }
 
 /** The imports that are left in the code, with their places in the source. */
 function imports(file, source, code) {
   const { tokens } = parse(source, IS_JSX.test(file), IS_TYPESCRIPT.test(file), false);
-  checkTags(file, source, tokens);
+  openTags(source, tokens, file);
   const found = [];
   for (let at = 1; at < tokens.length; at++) {
     if (tokens[at].type !== TokenType.string || !isImport(tokens, at, source)) continue;

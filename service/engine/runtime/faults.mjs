@@ -1,5 +1,12 @@
 // What went wrong, in the author's terms.
+import { sourceColumn } from './maps.mjs';
+import { isRelative, resolve } from './paths.mjs';
+
 const LONGEST = 500;
+const FRAME = /(?:\(|at )(?:async )?([^()]+?)(?:, <anonymous>)?:(\d+):(\d+)\)?$/;
+/** A component in React's stack; react-email's own have lost their names, but for a letter or two. */
+const NAMED = /\n\s+at ([A-Z]\w{2,})/;
+const NOWHERE = { file: '', line: 0, column: 0 };
 
 /** A fault whose place is known. */
 export class Fault extends Error {
@@ -12,8 +19,15 @@ export class Fault extends Error {
 // React's own words for what authors meet most; its build for production has only numbers.
 const REACT_ERRORS = {
   31: (what) => `an object is not something to show (found: ${what}); show one of its properties, or an array`,
+  60: () => 'an element has either children or `dangerouslySetInnerHTML`, not both',
+  61: () => '`dangerouslySetInnerHTML` must be an object: {{ __html: … }}',
+  62: () => '`style` must be an object of properties, not a string: {{ color: "red" }}',
   130: (what) => `what is used as a component is ${what || 'nothing'}: is it exported by the file or package that it is imported from?`,
   152: (what) => `${what} returns nothing: a component must return an element, a string or null`,
+  321: () => 'hooks can be used only inside of a component, while it is rendered',
+  399: (what) => `<${what}> is a void element: it can have neither children nor \`dangerouslySetInnerHTML\``,
+  460: () => '`use` threw, and this was caught: do not wrap it in try/catch',
+  482: () => 'an async component is used where it cannot be waited for',
 };
 
 /** Message and place of anything that was thrown: the innermost frame in one of these files, of `components` if need be. */
@@ -22,29 +36,153 @@ export function describe(thrown, files, prefix, components = '') {
     if (thrown instanceof Fault) {
       return { message: thrown.message, file: thrown.file, line: thrown.line, column: thrown.column };
     }
-    if (!(thrown instanceof Error)) return { message: `threw ${String(thrown).slice(0, LONGEST)}`, file: '', line: 0, column: 0 };
-    const place = placeOf(String(thrown.stack), files, prefix) ?? placeOf(components, files, prefix);
-    const inside = place ? null : /\n\s+at ([A-Z]\w*)/.exec(components);
-    return { message: text(thrown) + (inside ? ` (in <${inside[1]}>)` : ''), ...(place ?? { file: '', line: 0, column: 0 }) };
+    if (!(thrown instanceof Error)) {
+      return { message: `threw ${String(thrown).slice(0, LONGEST)}`, ...(authored(placeOf(components, files, prefix), files) ?? definition(components, files) ?? NOWHERE) };
+    }
+    const thrownAt = placeOf(String(thrown.stack), files, prefix);
+    const message = (thrownAt && explained(thrown, thrownAt, files)) ?? text(thrown);
+    const place = thrownAt ?? placeOf(components, files, prefix);
+    if (place) return { message, ...authored(place, files) };
+    const inside = NAMED.exec(components);
+    return { message: message + (inside ? ` (in <${inside[1]}>)` : ''), ...(definition(components, files) ?? NOWHERE) };
   } catch {
-    return { message: 'threw something that cannot be described', file: '', line: 0, column: 0 };
+    return { message: 'threw something that cannot be described', ...NOWHERE };
   }
 }
 
 function text(error) {
   const [name, message] = [String(error.name), String(error.message)];
   if (name === 'RangeError' && message.includes('call stack')) return 'calls itself too deeply';
+  if (/^Cannot read properties of null \(reading 'use\w*'\)/.test(message)) return REACT_ERRORS[321]();
   const coded = /^Minified React error #(\d+); visit \S+?(?:\?args\[\]=([^&\s]*))?[&\s]/.exec(message);
   if (coded && Object.hasOwn(REACT_ERRORS, coded[1])) return REACT_ERRORS[coded[1]](decodeURIComponent(coded[2] ?? ''));
   return (name === 'Error' ? message || name : `${name}: ${message}`).slice(0, LONGEST);
 }
 
+/** The innermost frame in one of these files: where in the code that was made of it. */
 function placeOf(stack, files, prefix) {
   for (const frame of stack.split('\n')) {
-    const found = /(?:\(|at )(?:async )?([^()]+?)(?:, <anonymous>)?:(\d+):(\d+)\)?$/.exec(frame);
+    const found = FRAME.exec(frame);
     if (!found || !files.has(found[1])) continue;
     const [line, column] = [Number(found[2]), Number(found[3])];
     return { file: found[1], line, column: line === 1 ? Math.max(column - prefix, 1) : column };
   }
   return null;
+}
+
+/** The same place in the author's source. */
+function authored(place, files) {
+  return place && { ...place, column: sourceColumn(files.get(place.file), place.line, place.column) };
+}
+
+/** Where the innermost of these components is defined, for what React finds fault with itself. */
+function definition(components, files) {
+  for (const [, name] of components.matchAll(new RegExp(NAMED, 'g'))) {
+    const defined = new RegExp(`\\b(?:function|class|const|let|var)\\s+${name}\\b`);
+    for (const [file, code] of files) {
+      const found = defined.exec(code);
+      if (!found) continue;
+      const before = code.slice(0, found.index).split('\n');
+      return authored({ file, line: before.length, column: before.at(-1).length + 1 }, files);
+    }
+  }
+  return null;
+}
+
+/** Better words for what is undefined since an import is: V8 tells of the code that was made of it. */
+function explained(error, place, files) {
+  const line = files.get(place.file).split('\n')[place.line - 1];
+  const [before, after] = [line.slice(0, place.column - 1), line.slice(place.column - 1)];
+  const message = String(error.message);
+  if (error instanceof NoComponent) {
+    const used = /^call\(void 0, ([\w$.]+)/.exec(after)?.[1];
+    return (used && unavailable(used, place.file, files)) ?? `${used ? `<${own(used)}>` : 'what is used as a component'} ${message}`;
+  }
+  if (error instanceof TypeError && message.startsWith('Cannot read properties of undefined')) {
+    const used = /([\w$]+(?:\.[\w$]+)*)\.$/.exec(before)?.[1];
+    const why = used && unavailable(used, place.file, files);
+    if (why) return why;
+    return used && after.startsWith('call(void 0') ? `TypeError: ${own(used)} is not a function` : null;
+  }
+  if (error instanceof TypeError && /^Class extends value undefined/.test(message)) {
+    return unavailable(/[\w$.]*$/.exec(before)[0] + /^[\w$.]*/.exec(after)[0], place.file, files);
+  }
+  return null;
+}
+
+/** A name as the author wrote it. */
+const own = (expression) => expression.replace(/^_\w+\./, '');
+
+/** Why an imported name, `_module.name` in the code, is undefined, if that can be told. */
+function unavailable(expression, importer, files) {
+  const found = /^(_\w+)\.([\w$]+)$/.exec(expression);
+  const specifier = found && imported(found[1], files.get(importer));
+  if (!specifier) return null;
+  const what = found[2] === 'default' ? 'default' : `'${found[2]}'`;
+  const file = isRelative(specifier) ? resolve(specifier, importer, (name) => files.has(name)) : null;
+  if (file === null) return isRelative(specifier) ? null : `'${specifier}' has no export ${what}`;
+  if (file.endsWith('.json')) return null;
+  const code = files.get(file);
+  if (!new RegExp(`\\bexports\\.${found[2]}\\b|\\b_createNamedExportFrom\\b.*'${found[2]}'`).test(code)) {
+    return /_createStarExport|\bmodule\.exports\b/.test(code) ? null : `'${specifier}' has no export ${what}`;
+  }
+  if (!reaches(file, importer, files)) return null;
+  return `${what} of '${specifier}' is not there yet: ${importer} and ${file} import each other, and it is used while they load`;
+}
+
+/** What a variable of the code was required from. */
+function imported(variable, code) {
+  const wrapped = new RegExp(`\\b${variable.replaceAll('$', '\\$')} = _interopRequire\\w+\\((\\w+)\\)`).exec(code)?.[1];
+  return new RegExp(`\\b${(wrapped ?? variable).replaceAll('$', '\\$')} = require\\('([^']+)'\\)`).exec(code)?.[1];
+}
+
+/** Whether one file imports another, by way of others too. */
+function reaches(from, to, files) {
+  const queue = [from];
+  for (const file of queue) {
+    if (file === to) return true;
+    for (const [, specifier] of files.get(file).matchAll(/\brequire\('([^']+)'\)/g)) {
+      const next = isRelative(specifier) ? resolve(specifier, file, (name) => files.has(name)) : null;
+      if (next && !queue.includes(next)) queue.push(next);
+    }
+  }
+  return false;
+}
+
+/** Something was used as a component that is none; made where that was written. */
+export class NoComponent extends Error {}
+
+/** `make`, React's `jsx`, for templates: what is no component tells, when it is rendered, where it was written. */
+export function telling(make) {
+  return (type, props, key) => make(typeof type === 'function' || typeof type === 'string' || isType(type) ? type : failing(type), props, key);
+}
+
+const isType = (type) => typeof type === 'symbol' || (typeof type === 'object' && type !== null && '$$typeof' in type && !('props' in type));
+
+function failing(type) {
+  const kind = type === null ? 'null' : typeof type === 'object' ? ('$$typeof' in type ? 'an element' : 'an object') : typeof type;
+  const error = new NoComponent(`is ${kind}, not a component: is it exported by the file or package that it is imported from?`);
+  return () => { throw error; };
+}
+
+/** The place of what V8's parser refuses, which it does not tell: the first end of the code that it refuses in the same words. */
+export function refusedAt(code, error, parse) {
+  const refused = (end) => {
+    try {
+      parse(code.slice(0, end));
+    } catch (other) {
+      return other.message === error.message;
+    }
+    return false;
+  };
+  let [low, high] = [0, code.length];
+  if (!refused(high)) return { line: 0, column: 0 };
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (refused(middle)) high = middle;
+    else low = middle + 1;
+  }
+  const start = code.slice(0, low).replace(/(?:[\w$]+|[^\w$])\s*$/, '').length;
+  const before = code.slice(0, start).split('\n');
+  return { line: before.length, column: sourceColumn(code, before.length, before.at(-1).length + 1) };
 }

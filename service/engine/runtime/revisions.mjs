@@ -5,14 +5,14 @@ import tailwindColors from 'tailwindcss/colors';
 import tailwindTheme from 'tailwindcss/defaultTheme';
 import tailwindPlugin from 'tailwindcss/plugin';
 import { components, loadCodeBlock } from './components.mjs';
-import { Fault } from './faults.mjs';
+import { Fault, refusedAt, telling } from './faults.mjs';
 import { PACKAGES, isRelative, resolve } from './paths.mjs';
 
 const MOST_REVISIONS = 128;
 export const PREFIX = '(function (require, module, exports, process) {';
 
 const react = Object.fromEntries(Object.entries(React).filter(([name]) => name !== 'default' && !name.startsWith('__')));
-const jsxRuntime = { Fragment: Jsx.Fragment, jsx: Jsx.jsx, jsxs: Jsx.jsxs };
+const jsxRuntime = { Fragment: Jsx.Fragment, jsx: telling(Jsx.jsx), jsxs: telling(Jsx.jsxs) };
 
 function plugin(handler, config) {
   return tailwindPlugin(handler, config);
@@ -58,7 +58,7 @@ class Revision {
     const module = { exports: {} };
     this.loaded.set(file, module);
     try {
-      const run = (0, eval)(`${PREFIX}${this.files.get(file)}\n})\n//# sourceURL=${file}`);
+      const run = evaluated(file, this.files.get(file));
       run((specifier) => this.require(specifier, file), module, module.exports, process);
     } catch (error) {
       this.loaded.delete(file);
@@ -81,6 +81,17 @@ class Revision {
     const named = Object.keys(exported).filter((name) => /^[A-Z]/.test(name) && isComponent(exported[name]));
     if (named.length === 1) return exported[named[0]];
     throw new Fault('exports no component: write `export default function Name(props) { … }`', this.entry, 1, 1);
+  }
+}
+
+/** The function that is a file's module. */
+function evaluated(file, code) {
+  const parse = (part) => (0, eval)(`${PREFIX}${part}\n})\n//# sourceURL=${file}`);
+  try {
+    return parse(code);
+  } catch (error) {
+    const { line, column } = refusedAt(code, error, parse);
+    throw new Fault(`syntax error: ${error.message}`, file, line, column);
   }
 }
 

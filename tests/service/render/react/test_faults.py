@@ -35,10 +35,88 @@ FAULTS = {
     "no export": ("const a = 1;", "mail.tsx:1:1: exports no component"),
     "no component": ("export default 3;", "mail.tsx:1:1: exports no component"),
     "a throw at load": ("const a = null;\na.b;\nexport default () => <p />;", "mail.tsx:2:3: TypeError: Cannot read"),
-    "a throw": ("export default function M(p) {\n  return <p>{p.a.b}</p>;\n}", "TypeError: Cannot read properties of"),
+    "a throw": (
+        "export default function M(p) {\n  return <p>{p.a.b}</p>;\n}",
+        "mail.tsx:2:18: TypeError: Cannot read properties of",
+    ),
+    "a throw behind types": (
+        "interface P { b: { c: string } }\nexport default function M({ b }: P & { z: number }) {\n"
+        "  const t: string = (b as any)!.c as string;\n  return <p>{t}</p>;\n}",
+        "mail.tsx:3:33: TypeError",
+    ),
+    "a throw after await": (
+        "export default async (p) => {\n  await null;\n  return <p>{p.a.b}</p>;\n};",
+        "mail.tsx:3:18: TypeError",
+    ),
+    "a throw in tailwind": (
+        "import { Html, Head, Tailwind, Text } from 'react-email';\n"
+        "function Row({ item }: { item: { price: number } }) {\n"
+        "  return <Text className='p-1'>{item.price.toFixed(2)}</Text>;\n}\n"
+        "export default (p) => <Html><Tailwind><Head /><Row item={p.x} /></Tailwind></Html>;",
+        "mail.tsx:3:38: TypeError",
+    ),
+    "a thrown string": ("export default function Mail() {\n  throw 'no';\n}", "mail.tsx:1:16: threw no"),
     "an unknown component": (
         "import { Nope } from 'react-email';\nexport default function Mail() { return <Nope />; }",
-        "mail.tsx: what is used as a component is undefined",
+        "mail.tsx:2:41: 'react-email' has no export 'Nope'",
+    ),
+    "an unknown component in tailwind": (
+        "import { Nope, Html, Head, Tailwind } from 'react-email';\n"
+        "export default () => <Html><Tailwind><Head />\n  <Nope /></Tailwind></Html>;",
+        "mail.tsx:3:3: 'react-email' has no export 'Nope'",
+    ),
+    "an unknown function": (
+        "import { nope } from 'react-email';\nexport default () => {\n  return <p>{nope()}</p>;\n};",
+        "mail.tsx:3:13: 'react-email' has no export 'nope'",
+    ),
+    "an object as component": (
+        "const Part = {};\nexport default () => <p><Part /></p>;",
+        "mail.tsx:2:25: <Part> is an object, not a component",
+    ),
+    "a name that is not there": (
+        "export default () => <p>\n  <Nope /></p>;",
+        "mail.tsx:2:4: ReferenceError: Nope is not defined",
+    ),
+    "a style as string": (
+        "export default function M() {\n  return <p style='a'>x</p>;\n}",
+        "`style` must be an object",
+    ),
+    "a void element": ("export default function M() {\n  return <br>x</br>;\n}", "<br> is a void element"),
+    "a hook outside": (
+        "import { useState } from 'react';\nconst [a] = useState(1);\nexport default () => <p>{a}</p>;",
+        "mail.tsx:2:13: hooks can be used only inside of a component",
+    ),
+    "a tag that stays open": (
+        "export default () => {\n  return (\n    <div>\n      <p>b</p>\n  );\n};",
+        "mail.tsx:3:5: syntax error: <div> is not closed",
+    ),
+    "two elements where one may be": (
+        "export default () => (\n  <p>a</p>\n  <p>b</p>\n);",
+        "mail.tsx:3:7: syntax error: no tag is open here: elements beside each other need one around them",
+    ),
+    "half a conditional in a tag": (
+        "export default (p) => (\n  <div>\n    {p.a ? <p>x</p> : }\n  </div>\n);",
+        "mail.tsx:3:23: syntax error: unexpected '}'",
+    ),
+    "a bracket in a tag": (
+        "export default (p) => {\n  return <ul>\n    {p.items.map((i) => <li>{i}</li>}\n  </ul>;\n};",
+        "mail.tsx:3:37: syntax error: unexpected '}', expected \",\"",
+    ),
+    "a fault after a generic function": (
+        "const id = <T extends string>(x: T) => x;\nexport default () => {\n  const y = ;\n};",
+        "mail.tsx:3:13: syntax error: unexpected ';'",
+    ),
+    "a name twice": (
+        "const a: number = 1;\nconst b: number = 2, a = 3;\nexport default () => null;",
+        "mail.tsx:2:22: syntax error: Identifier 'a' has already been declared",
+    ),
+    "await in a function": (
+        "export default () => {\n  const x: any = await 2;\n  return x;\n};",
+        "mail.tsx:2:24: syntax error: await is only valid",
+    ),
+    "a regular expression": (
+        "export default () => {\n  return /a(/.source;\n};",
+        "mail.tsx:2:10: syntax error: Invalid regular expression",
     ),
     "an object": ("export default function Mail() { return <p>{{ a: 1 }}</p>; }", "found: object with keys {a}"),
     "nothing to wait for": ("export default () => { throw new Promise(() => {}); };", "waits for something that never"),
@@ -70,6 +148,53 @@ async def test_a_throw_in_an_imported_file_names_that_file_and_line(pool: Pool, 
     source = "import { total } from './parts/total';\nexport default (p) => <p>{total(p)}</p>;"
     found = await fault(pool, job(source, files=files))
     assert (found.file, found.line, found.column) == ("parts/total.ts", 3, 21)
+
+
+async def test_a_fault_in_an_imported_file_names_it(pool: Pool, job: Callable[..., Job]) -> None:
+    source = "import x from './{}';\nexport default () => <p>{{x.y}}</p>;"
+    faults = {
+        "data.json": (
+            '{\n  "x": 1,\n  "y": 2,\n}\n',
+            "data.json:4:1: not valid JSON: Expected double-quoted property name",
+        ),
+        "none.json": ("", "none.json:1:1: not valid JSON: Unexpected end"),
+        "rows.ts": (
+            "export default {\n  x: 1\n  y: 2,\n};\n",
+            "rows.ts:3:3: syntax error: unexpected 'y', expected \",\"",
+        ),
+        "mark.jsx": (
+            "export default () => (\n  <p>\n    <b>\n  </p>\n);",
+            "mark.jsx:4:3: syntax error: </p> closes <b>",
+        ),
+        "part.tsx": ("const a = 1;\nexport const a = 2;", "part.tsx:2:14: syntax error: Identifier 'a'"),
+    }
+    for file, (content, message) in faults.items():
+        assert message in str(await fault(pool, job(source.format(file), files={file: content})))
+
+
+async def test_what_a_file_does_not_export_is_named(pool: Pool, job: Callable[..., Job]) -> None:
+    files = {"m.ts": "export const cash = () => 1;"}
+    named = "import { money } from './m';\nexport default () => (\n  <p>{money(1)}</p>\n);"
+    default = "import Money from './m';\nexport default () => (\n  <p><Money /></p>\n);"
+    assert str(await fault(pool, job(named, files=files))) == "mail.tsx:3:6: './m' has no export 'money'"
+    assert str(await fault(pool, job(default, files=files))) == "mail.tsx:3:6: './m' has no export default"
+
+
+@pytest.mark.parametrize("use", ["a.toFixed()", "a()", "class extends a {}"])
+async def test_what_a_cycle_of_imports_uses_too_early_is_named(use: str, pool: Pool, job: Callable[..., Job]) -> None:
+    files = {
+        "a.ts": "import { b } from './b';\nexport const a: any = 1;\nexport const c = b;",
+        "b.ts": f"import {{ a }} from './a';\nexport const b =\n  {use};",
+    }
+    found = await fault(pool, job("import { a } from './a';\nexport default () => <p>{a}</p>;", files=files))
+    assert (found.file, found.line) == ("b.ts", 3)
+    assert found.message.startswith("'a' of './a' is not there yet: b.ts and a.ts import each other")
+
+
+async def test_what_is_no_component_harms_only_where_it_is_rendered(pool: Pool, job: Callable[..., Job]) -> None:
+    source = "import { Nope } from 'react-email';\nexport default () => { const unused = <Nope />; return <p>x</p>; };"
+    [outcome] = await pool.render([job(source)])
+    assert isinstance(outcome, Rendered), str(outcome)
 
 
 async def test_a_cycle_of_imports_is_no_fault(pool: Pool, job: Callable[..., Job]) -> None:
