@@ -17,7 +17,7 @@ from pathlib import Path
 from mailboat.domain import revision
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
-from mailboat.registry import front_matter, imports
+from mailboat.registry import front_matter, imports, literals
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 JINJA_ENTRIES = ("{name}.html.j2", "{name}/index.html.j2")
@@ -121,7 +121,8 @@ class Folder:
             files[key] = self.read(paths[-1], key)
             for wanted, there in imports.of(key, files[key], self._has):
                 (queue if there else missing).append(wanted)
-        return revision.revise(name, Sources(engine="react", entry=entry, files=files)), [
+        sources = Sources(engine="react", entry=entry, files=files, schema=literals.schema(files[entry], entry))
+        return revision.revise(name, sources), [
             *paths,
             *map(self._root.joinpath, missing),
         ]
