@@ -1,13 +1,13 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock chaos bench image
+.PHONY: help setup engine run check format test docs crds lock chaos bench bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
 RATE ?= 300
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Prepare .venv with .venv/bin/mailboat; starts nothing
 	@.ci/setup
@@ -50,6 +50,9 @@ chaos: setup ## Break parts at random under load and count what is lost (KILLS=2
 bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
 	@.ci/packages wrk redis-server psql postgres
 	@.ci/bench $(ARGS)
+
+bench-render: setup ## Measure rendering beside react-email on Node and Bun (ARGS="--soak" for memory too)
+	@.ci/bench-render $(ARGS)
 
 image: ## Build the container image with buildah, podman or docker (IMAGE=mailboat:dev)
 	@.ci/image $(IMAGE)

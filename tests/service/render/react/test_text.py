@@ -1,4 +1,4 @@
-"""Plain text, in JavaScript by the engine and in Python by mailboat.render.text: both say the same, or the first nothing."""
+"""Plain text, by the engine in JavaScript and by mailboat.render.text in Python: both say the same."""
 
 from __future__ import annotations
 
