@@ -40,6 +40,20 @@ def test_the_field_that_does_not_fit_is_named(
     assert stored() == 0
 
 
+@pytest.mark.parametrize(
+    ("data", "field"), [({}, "data.order"), ({"order": 1, "items": [{"price": "free"}]}, "data.items[0].price")]
+)
+def test_a_preview_names_the_field_that_does_not_fit_as_a_mail_does(
+    data: dict[str, Any], field: str, caller: Any, problem: Any
+) -> None:
+    problem(caller.post("/v1/templates/order/render", json={"data": data}), 422, "invalid_data", field)
+
+
+def test_a_preview_with_data_that_fit_is_rendered(caller: Any) -> None:
+    answer = caller.post("/v1/templates/order/render", json={"data": {"order": 7}})
+    assert (answer.status_code, answer.json()["html"].strip()) == (200, "<p>7</p>")
+
+
 def test_data_that_fit_are_accepted(caller: Any, stored: Any) -> None:
     body = {"to": "ada@example.com", "template": "order", "data": {"order": 1, "items": [{"price": 1.5}], "more": None}}
     assert caller.post("/v1/send", json=body).status_code == 202
