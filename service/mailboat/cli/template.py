@@ -1,22 +1,25 @@
-"""`mailboat template`: look at templates with neither server nor database, through the same render processes."""
+"""`mailboat template`: write and look at templates with neither server nor database, through the same processes."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
+from mailboat.cli import starters
 from mailboat.cli.options import mapping
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
 from mailboat.errors import MailboatError, TemplateFault
 from mailboat.registry import frame, schemas
-from mailboat.registry.folder import Folder
+from mailboat.registry.folder import NAME, Folder
 from mailboat.render import base
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pools import Pools
@@ -30,9 +33,9 @@ def data_of(text: str) -> dict[str, Any]:
 
 
 class _Group(click.Group):
-    """A group in which those commands that need a database are imported by need."""
+    """A group in which those commands that need a database or a server are imported by need."""
 
-    late = ("history", "rollback")
+    late = MappingProxyType({"history": "rollback", "rollback": "rollback"})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *self.late]
@@ -40,15 +43,51 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.late:
             return super().get_command(ctx, cmd_name)
-        from mailboat.cli import rollback
-
-        command: click.Command = getattr(rollback, cmd_name)
+        module = importlib.import_module(f"mailboat.cli.{self.late[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
 
 @click.group(cls=_Group)
 def template() -> None:
-    """List, check and render the templates of a folder; take a live one back."""
+    """Write, list, check, render and preview the templates of a folder; take a live one back."""
+
+
+@template.command()
+@click.argument("name")
+@click.option("--engine", type=click.Choice(list(starters.ENGINES)), default="jinja", show_default=True)
+@click.option(
+    "--folder",
+    "root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write it in; made when it is not there.  [default: $MAILBOAT_TEMPLATES, or templates]",
+)
+def new(name: str, engine: str, root: Path | None) -> None:
+    """Write a new template: subject, example, preview text and Tailwind are in it, and it renders as it is."""
+    if not NAME.fullmatch(name):
+        raise MailboatError(
+            f"{name!r} is no name of a template: take letters, digits, '-', '_' and '.', with a letter or digit first, "
+            "such as welcome or password-reset."
+        )
+    root = root or _default_source()
+    if (entry := Folder(root).entry(name)) is not None:
+        raise MailboatError(f"{os.path.relpath(entry)} is template {name!r} already: choose another name, or edit it.")
+    file, text = starters.starter(name, engine)
+    _write(root / file, text)
+    shown = os.path.relpath(root / file)
+    click.echo(f"Wrote {shown}. See it: mailboat template preview {os.path.relpath(root)}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is not there yet. Raises MailboatError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise MailboatError(f"{path} is there already: choose another name, or edit it.") from None
+    except OSError as error:
+        raise MailboatError(f"{path} cannot be written: {error.strerror}. Name another folder with --folder.") from None
 
 
 @template.command("list")
@@ -153,9 +192,13 @@ def _fault(root: Path, fault: object) -> str:
     return str(fault)
 
 
+def _default_source() -> Path:
+    return Path(os.environ.get("MAILBOAT_TEMPLATES") or "templates")
+
+
 def _source(given: Path | None) -> Path:
     """The folder to look in. Raises MailboatError when there is none."""
-    source = given or Path(os.environ.get("MAILBOAT_TEMPLATES") or "templates")
+    source = given or _default_source()
     if not source.is_dir():
         raise MailboatError(f"There is no folder {source}: name one with --source.")
     return source

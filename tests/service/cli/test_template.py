@@ -94,3 +94,60 @@ def test_what_cannot_be_is_said_in_words(run, hello, tmp_path, arguments, words)
     assert failed.returncode != 0
     assert words in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "file"),
+    [("jinja", "welcome-back", "welcome-back.html.j2"), ("react", "welcome-back", "welcome-back.tsx"),
+     ("react", "2fa.code", "2fa.code.tsx")],
+)  # fmt: skip
+def test_a_new_template_renders_as_it_is_without_a_warning(run, tmp_path, engine, name, file):
+    made = run("new", name, "--engine", engine, "--folder", "mails")
+    assert made.stdout == f"Wrote mails/{file}. See it: mailboat template preview mails\n", made.stderr
+    checked = run("check", "mails")
+    assert (checked.stdout, checked.stderr) == (f"{name}: ok\n", "")
+    rendered = json.loads(run("render", name, "--source", "mails", "--format", "json").stdout)
+    assert rendered["subject"].endswith(" for Ada")
+    assert "border-radius:8px" in rendered["html"].replace(" ", "")
+
+
+@pytest.mark.parametrize("engine", ["jinja", "react"])
+def test_a_new_template_never_replaces_one_of_either_engine(run, hello, engine):
+    before = hello.read_text()
+    refused = run("new", "hello", "--engine", engine, "--folder", "mails")
+    assert refused.returncode == 1
+    assert "mails/hello.html.j2 is template 'hello' already: choose another name" in refused.stderr
+    assert (hello.read_text(), len(list(hello.parent.iterdir()))) == (before, 1)
+
+
+def test_a_new_template_does_not_write_through_a_file_that_is_no_template(run, hello, tmp_path):
+    (hello.parent / "part.tsx").write_text("export const Part = 1;\n")
+    (hello.parent / "away.html.j2").symlink_to(tmp_path / "elsewhere")
+    assert run("new", "part", "--engine", "react", "--folder", "mails").returncode == 1
+    assert run("new", "away", "--folder", "mails").returncode == 1
+    assert (hello.parent / "part.tsx").read_text() == "export const Part = 1;\n"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", "", "with space", "x" * 200, "-"])
+def test_a_name_that_none_can_be_is_refused_with_the_rule(run, tmp_path, name):
+    refused = run("new", "--", name)
+    assert refused.returncode == 1
+    assert "is no name of a template: take letters, digits" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_template_that_cannot_be_written_says_why(run, tmp_path):
+    (tmp_path / "mails").write_text("a file")
+    refused = run("new", "hello", "--folder", "mails/below")
+    assert refused.returncode == 1
+    assert "Name another folder with --folder." in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_data_that_do_not_fit_the_schema_name_the_path(run, hello, form):
+    hello.write_text("---\nschema: {properties: {items: {items: {required: [price]}}}}\n---\n<p>x</p>\n")
+    failed = run("render", hello, "--format", form, "--data", '{"items": [{"price": 1}, {}]}')
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith('the data do not fit the schema: items[1].price: "price" is a required property')
