@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -25,6 +26,7 @@ KEPT_ARTIFACTS = 256
 NONE: Mapping[str, bytes] = MappingProxyType({})
 WORDS: Mapping[type, str] = {TemplateFault: "fault", RenderUnavailable: "unavailable"}  # of outcomes in metrics
 LONGEST_BACKOFF = 1.0
+SPARE_SECONDS = 1.0  # how long the spare waits for the first answer of a process that was started before it
 DIED = "ended the render process twice (a crash, or out of memory)"
 
 
@@ -45,6 +47,7 @@ class Pool:
         self._idle: list[Process] = []  # the last one used is the next one used: the others' memory stays shared
         self._vacancy = asyncio.Event()
         self._complete = asyncio.Event()
+        self._moved = asyncio.Event()
         self._staff: asyncio.Task[None] | None = None
         self._failures = 0
         self._alone_since = 0.0
@@ -149,6 +152,7 @@ class Pool:
     def answered(self, process: Process, work: Work, answer: wire.Answer) -> None:
         """A process is done with a step."""
         self._failures = 0
+        self._moved.set()
         digest = work.step.digest
         match answer:
             case wire.Done(rendered):
@@ -182,6 +186,7 @@ class Pool:
     def lost(self, process: Process, *, late: bool) -> None:
         """A process is gone. The step that it was at is to blame; everything else goes to another process."""
         self._remove(process)
+        self._moved.set()
         self.killed += late
         self.died += not late
         (metrics.RENDER_KILLS if late else metrics.RENDER_DEATHS).inc(self._engine)
@@ -233,6 +238,15 @@ class Pool:
                 self._vacancy.clear()
                 self._complete.set()
             self._pump()
+            if process not in self._idle and len(self._processes) == self._size:
+                await self._first_answer()
+
+    async def _first_answer(self) -> None:
+        """The spare starts when the others have begun: the first mail would share the CPU with it."""
+        self._moved.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SPARE_SECONDS):
+                await self._moved.wait()
 
     def _give_up(self, reason: str) -> None:
         while self._queue:

@@ -20,6 +20,8 @@ from mailboat.render import wire
 from mailboat.render.base import Job, Outcome
 from mailboat.render.child import Child
 from mailboat.render.pool import Pool
+from mailboat.render.process import Process
+from mailboat.render.work import Work
 
 JobMaker = Callable[..., Job]
 PoolMaker = Callable[..., Pool]
@@ -53,6 +55,26 @@ async def test_outcomes_come_in_the_order_of_the_jobs(pool: Pool, job: JobMaker)
 
 async def test_no_jobs_are_no_outcomes(pool: Pool) -> None:
     assert await pool.render([]) == []
+
+
+async def test_the_spare_starts_when_the_first_mail_is_under_way(
+    make_pool: PoolMaker, good: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailboat.render.pool.SPARE_SECONDS", 60)
+    begun: list[int] = []  # processes at each answer
+
+    class Watched(Pool):
+        def answered(self, process: Process, work: Work, answer: wire.Answer) -> None:
+            begun.append(len(self.pids))
+            super().answered(process, work, answer)
+
+    pool = Watched(1)
+    try:
+        await pool.render([good])
+        await until(lambda: len(pool.pids) == 2)
+    finally:
+        await pool.close()
+    assert begun[0] == 1
 
 
 async def test_a_pool_starts_by_itself_at_its_first_render(make_pool: PoolMaker, good: Job) -> None:
