@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 # No alternative can match what another one does, nothing matches across a `<`, and nothing is tried twice.
 _TOKEN = re.compile(
@@ -15,6 +17,8 @@ _TOKEN = re.compile(
     r"""((?:[^<>"']++|"[^"<]*+"|'[^'<]*+'|["'])*+)>"""  # its attributes
     r"([^<]*+(?:<(?![a-zA-Z/!])[^<]*+)*+)"  # the text after it
 )
+_LITERAL = re.compile(r"<(?![a-zA-Z/!])")  # no tag, but a part of the text
+_BALANCED = re.compile(r"""[^"']*+(?:"[^"]*+"[^"']*+|'[^']*+'[^"']*+)*+""")
 _HREF = re.compile(r"""\shref\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _ALT = re.compile(r"""\salt\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _HIDDEN = re.compile(r"""display\s*+:\s*+none|aria-hidden\s*+=\s*+["']?true""", re.IGNORECASE)
@@ -35,7 +39,28 @@ _BREAKS = {
 }
 _VOID = frozenset(("img", "br", "hr", "input", "meta", "link", "wbr", "col", "area", "base", "source"))
 _LEFT_OUT = frozenset(("head", "style", "script", "title", "template", "noframes"))
+_VALUES = {"a": _HREF, "img": _ALT}
 _SPECIAL = frozenset(("a", "/a", "img", "li", "ul", "ol", "/ul", "/ol"))
+
+
+class _Tag(NamedTuple):
+    """What one tag does to the text."""
+
+    strength: int
+    """The break that it makes."""
+    hides: bool
+    """Nothing is shown up to its end."""
+    special: bool
+    """`_Scanner.special` knows more of it."""
+    name: str
+    value: str = ""
+    """The href of a link, the alt of an image."""
+
+
+MOST_KEPT = 4096
+LONGEST_KEPT = 512
+_tags: dict[str, _Tag] = {}
+"""By all that stands between `<` and `>`: the tags of one template are the same in each of its mails, but for a few."""
 
 
 def plain(markup: str) -> str:
@@ -43,6 +68,39 @@ def plain(markup: str) -> str:
     scanner = _Scanner()
     scanner.scan("<body>" + _without_comments(markup))
     return html.unescape("".join(scanner.parts)).replace("\xa0", " ").strip()
+
+
+def _tokens(markup: str) -> Iterator[tuple[_Tag, str]]:
+    """Each tag and the text after it."""
+    if _LITERAL.search(markup):
+        for name, attributes, text in _TOKEN.findall(markup):
+            yield _tag(name.lower(), attributes), text
+        return
+    for piece in markup.split("<"):
+        written, end, text = piece.partition(">")
+        if not end:
+            continue
+        if (tag := _tags.get(written)) is None:
+            if (token := _TOKEN.match(f"<{piece}")) is None:
+                continue
+            tag, text = _tag(token[1].lower(), token[2]), token[3]
+            # An open quote could end behind this `>`, in another piece that begins alike.
+            if len(written) <= LONGEST_KEPT and _BALANCED.fullmatch(written):
+                _keep(written, tag)
+        yield tag, text
+
+
+def _keep(written: str, tag: _Tag) -> None:
+    if len(_tags) >= MOST_KEPT:
+        _tags.clear()
+    _tags[written] = tag
+
+
+def _tag(name: str, attributes: str) -> _Tag:
+    hides = name in _LEFT_OUT or (attributes != "" and _is_hidden(attributes))
+    attribute = _VALUES.get(name)
+    value = _value(attribute, attributes) if attribute else ""
+    return _Tag(_BREAKS.get(name, _NOTHING), hides, name in _SPECIAL, name, value)
 
 
 class _Scanner:
@@ -56,20 +114,20 @@ class _Scanner:
 
     def scan(self, markup: str) -> None:
         skipped, depth = "", 0
-        for written, attributes, text in _TOKEN.findall(markup):
-            name = written.lower()
+        for (strength, hides, special, name, value), text in _tokens(markup):
             if skipped:
                 depth += _nesting(name, skipped)
                 if depth:
                     continue
                 skipped = ""
-            elif name in _LEFT_OUT or (attributes and _is_hidden(attributes)):
+            elif hides:
                 if name not in _VOID:
                     skipped, depth = name, 1
                     continue
-            elif name in _SPECIAL:
-                self.special(name, attributes)
-            self.part(_BREAKS.get(name, _NOTHING))
+            elif special:
+                self.special(name, value)
+            if strength > self.pending:
+                self.pending = strength
             if text:
                 self.write(text)
 
@@ -89,13 +147,12 @@ class _Scanner:
         self.pending = _SPACE if text[-1].isspace() else _NOTHING
         return None
 
-    def special(self, name: str, attributes: str) -> None:
+    def special(self, name: str, value: str) -> None:
         if name in ("a", "/a"):
             self.close_link()
-            if name == "a":
-                self.href, self.label = _value(_HREF, attributes), len(self.parts)
+            self.href, self.label = value, len(self.parts)
         elif name == "img":
-            self.write(_value(_ALT, attributes))
+            self.write(value)
         elif name == "li":
             self.part(_LINE)
             self.bullet = self.next_bullet()

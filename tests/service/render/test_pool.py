@@ -57,9 +57,7 @@ async def test_no_jobs_are_no_outcomes(pool: Pool) -> None:
     assert await pool.render([]) == []
 
 
-async def test_the_spare_starts_when_the_first_mail_is_under_way(
-    make_pool: PoolMaker, good: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_spare_starts_when_the_first_mail_is_under_way(good: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailboat.render.pool.SPARE_SECONDS", 60)
     begun: list[int] = []  # processes at each answer
 
