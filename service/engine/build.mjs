@@ -29,6 +29,10 @@ const parts = {
       contents: `const formats = {};\n${readFileSync(file, 'utf8').replaceAll('Error.prepareStackTrace', 'formats.prepareStackTrace')}\nexports.internals = { ${INTERNALS} };`,
     }));
     build.onResolve({ filter: /^(css-tree\/dist\/csstree\.esm|@react-email\/render)$/ }, ({ path: name }) => ({ path: STANDINS[name] }));
+    build.onLoad({ filter: /sucrase\/dist\/esm\/transformers\/JSXTransformer\.js$/ }, ({ path: file }) => ({
+      // Lines within an attribute stay lines, as they do for esbuild, which react-email compiles with.
+      contents: replaceOnce(readFileSync(file, 'utf8'), 'if (/\\s/.test(text[i + 1])) {', 'if (false) {'),
+    }));
     build.onResolve({ filter: /^react-email:/ }, ({ path: name }) => ({
       path: at(`node_modules/react-email/dist/components/${name.slice('react-email:'.length)}.mjs`),
     }));
@@ -36,6 +40,11 @@ const parts = {
     build.onLoad({ filter: /.*/, namespace: 'bundled' }, async () => ({ contents: await codeBlock(), loader: 'text' }));
   },
 };
+
+function replaceOnce(text, old, other) {
+  if (text.split(old).length !== 2) throw new Error(`not there once: ${old}`);
+  return text.replace(old, () => other);
+}
 
 /** Prism is half of everything and seldom wanted: its source is kept as text, and evaluated when a template names it. */
 async function codeBlock() {

@@ -1,7 +1,7 @@
 // The engine's calls, as the host sees them: strings in, one string out, whose first letter says what it is.
 //   d  done; of a render what follows is `{length of subject} {length of text}:{subject}{text}{html}`, lengths in code points;
 //      -1 for the text: there is one, and it is not known here
-//   p  pending: call `resume` once the microtasks have run
+//   p  pending: call `resume` once the microtasks have run, as often as this is the answer
 //   f  failed: JSON {message, file, line, column}
 //   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. Once per revision
 //   u  unknown revision
@@ -17,6 +17,7 @@ import { isIntact, lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
 import { plain } from './text.mjs';
 import { belongTo, setupsBegun } from './tailwind.mjs';
+import * as timers from './timers.mjs';
 
 const NOTHING = new Map();
 const PAIRS = /[\ud800-\udbff][\udc00-\udfff]/g;
@@ -49,6 +50,7 @@ function guarded(revision, work) {
 function render(digest, data, extra) {
   const revision = revisions.get(digest);
   if (!revision) return 'u';
+  timers.reset();
   return guarded(revision, () => {
     belongTo(digest);
     const component = revision.component();
@@ -108,7 +110,7 @@ function resume() {
   const call = pending;
   return guarded(call.revision, () => {
     const answer = finishOrWait(call);
-    if (answer === 'p') throw new Fault('waits for something that never comes: there are no timers and no network here', call.revision.entry);
+    if (answer === 'p' && !timers.fire()) throw new Fault('waits for something that never comes: there is no network here', call.revision.entry);
     return answer;
   });
 }

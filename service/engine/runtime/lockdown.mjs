@@ -1,7 +1,6 @@
 // Templates share one isolate: nothing that one of them can reach may be changed by it for another.
 const CAPABILITIES = [
-  'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'FinalizationRegistry', 'WeakRef', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval',
-  'queueMicrotask', 'ReadableStream', 'Deno',
+  'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'FinalizationRegistry', 'WeakRef', 'ReadableStream', 'Deno',
 ];
 const ERRORS = [Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError];
 const REMEMBERS = ['input', '$_', 'lastMatch', '$&', 'lastParen', '$+', 'leftContext', '$`', 'rightContext', "$'", ...'123456789'.replace(/./g, ' $$$&').trim().split(' ')];

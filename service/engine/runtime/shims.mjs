@@ -1,4 +1,9 @@
 // What the bundled packages expect of a browser and V8 alone has not. Templates see these too.
+import URL from 'core-js-pure/actual/url/index.js';
+import URLSearchParams from 'core-js-pure/actual/url-search-params/index.js';
+import * as timers from './timers.mjs';
+import { TextDecoder, TextEncoder } from './utf8.mjs';
+
 const nothing = () => {};
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const VALUES = new Uint8Array(128);
@@ -29,18 +34,6 @@ function btoa(binary) {
   return text;
 }
 
-class TextEncoder {
-  encode(text = '') {
-    return Uint8Array.from(unescape(encodeURIComponent(text)), (octet) => octet.charCodeAt(0));
-  }
-}
-
-class TextDecoder {
-  decode(octets = []) {
-    return decodeURIComponent(escape(Array.from(octets, (octet) => String.fromCharCode(octet)).join('')));
-  }
-}
-
 function structuredClone(value) {
   if (typeof value === 'function') throw new Error('a function cannot be cloned');
   if (value === null || typeof value !== 'object') return value;
@@ -52,6 +45,7 @@ function structuredClone(value) {
 }
 
 const console = { log: nothing, warn: nothing, error: nothing, info: nothing, debug: nothing, trace: nothing };
-for (const [name, value] of Object.entries({ console, atob, btoa, TextEncoder, TextDecoder, structuredClone })) {
+for (const [name, value] of Object.entries({ console, atob, btoa, TextEncoder, TextDecoder, URL, URLSearchParams, structuredClone })) {
   globalThis[name] ??= value;
 }
+Object.assign(globalThis, timers.globals);

@@ -110,12 +110,15 @@ class React:
             raise limits.Exhausted(limits.TOO_SLOW_TO_COMPILE, file=entry) from None
 
     def _settle(self, name: str, *arguments: str, seconds: float) -> str:
-        """An answer that is not `pending`: after a call V8 does what was put off, and then is asked again."""
+        """An answer that is not `pending`: after each call V8 does what was put off, and then is asked again."""
         end = time.monotonic() + seconds
         try:
             answer = self._isolate.call(name, *arguments, seconds=seconds)
-            if answer == "p":
-                answer = self._isolate.call("resume", seconds=max(end - time.monotonic(), 0.001))
+            while answer == "p":
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise react_v8.TimeIsUp
+                answer = self._isolate.call("resume", seconds=left)
         except react_v8.Broken as error:
             raise limits.Exhausted(f"{limits.TOO_MUCH_MEMORY} ({error})") from None
         if answer == "T":

@@ -120,6 +120,15 @@ FAULTS = {
     ),
     "an object": ("export default function Mail() { return <p>{{ a: 1 }}</p>; }", "found: object with keys {a}"),
     "nothing to wait for": ("export default () => { throw new Promise(() => {}); };", "waits for something that never"),
+    "a timer that throws": (
+        "export default async () => {\n  await new Promise(() => setTimeout(() => {\n"
+        "    throw new Error('late');\n  }, 5));\n};",
+        "mail.tsx:3:11: late",
+    ),
+    "an interval without end": (
+        "export default async () => { await new Promise(() => setInterval(() => 1, 5)); };",
+        "took longer than 200 ms",
+    ),
     "a rejected promise": ("export default async () => { throw new RangeError('no'); };", "RangeError: no"),
     "a subject": ("export const subject = {};\nexport default () => <p />;", "`subject` must be a string"),
     "tailwind without head": (
@@ -211,6 +220,14 @@ async def test_packages_of_types_need_not_be_there(pool: Pool, job: Callable[...
     source = "import { Config } from 'tailwindcss';\nexport default (p: Config) => <p>fine</p>;"
     [outcome] = await pool.render([job(source)])
     assert isinstance(outcome, Rendered)
+
+
+async def test_timers_of_one_mail_do_not_fire_in_the_next(pool: Pool, job: Callable[..., Job]) -> None:
+    leaves = "setTimeout(() => { throw new Error('left'); }, 1);\nexport default () => { %s return <p>x</p>; };"
+    waits = "export default async () => { await new Promise((done) => setTimeout(done, 60000)); return <p>y</p>; };"
+    first, second = job(leaves % leaves.splitlines()[0]), job(waits)
+    outcomes = await pool.render([first, second, first, second])
+    assert [outcome.text for outcome in outcomes if isinstance(outcome, Rendered)] == ["x", "y", "x", "y"]
 
 
 async def test_locale_and_translations_are_props(pool: Pool, job: Callable[..., Job]) -> None:

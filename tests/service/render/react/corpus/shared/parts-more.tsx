@@ -1,0 +1,1 @@
+export const More = () => null; export type { X } from './types-only';
