@@ -142,6 +142,9 @@ securityContext:
 
 {{- define "mailboat.environment" -}}
 {{ include "mailboat.connections" . }}
+{{- if not (hasKey .Values.settings "MAILBOAT_DIST") }}
+- {name: MAILBOAT_DIST, value: /tmp/dist} # outlives the container; its processes share what one of them has compiled
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
   value: {{ $value | quote }}

@@ -69,6 +69,8 @@ class Front:
             from mailboat.api import unsubscribe
 
             await unsubscribe.handle(await self.ready(), scope, receive, send)
+        elif path == "/" and method in ("GET", "HEAD"):
+            await respond(send, 307, b"", [(b"location", b"/ui")])
         elif path == "/livez" and method in ("GET", "HEAD"):
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         elif path == "/readyz" and method in ("GET", "HEAD"):

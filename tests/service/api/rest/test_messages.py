@@ -102,6 +102,11 @@ def test_head_of_the_probes_is_their_status_without_a_body(http):
         assert (answer.status_code, answer.content) == (200, b"")
 
 
+def test_who_opens_the_bare_address_is_led_to_the_dashboard(http):
+    answer = http.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (307, "/ui")
+
+
 def test_pages_are_newest_first_and_end(caller, send):
     sent = [send() for _ in range(5)]
     first = caller.get("/v1/messages", params={"limit": 2})
