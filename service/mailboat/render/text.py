@@ -128,7 +128,9 @@ class _Scanner:
                 self.special(name, value)
             if strength > self.pending:
                 self.pending = strength
-            if text:
+            if text.isspace():
+                self.pending = self.pending or _SPACE
+            elif text:
                 self.write(text)
 
     def part(self, strength: int) -> None:
