@@ -7,6 +7,7 @@ import { TokenType } from 'sucrase/dist/esm/parser/tokenizer/types.js';
 import { ContextualKeyword } from 'sucrase/dist/esm/parser/tokenizer/keywords.js';
 import { Fault } from './faults.mjs';
 import { mapped } from './maps.mjs';
+import { withoutNamespaces } from './namespaces.mjs';
 import { PACKAGES, isRelative, resolve } from './paths.mjs';
 
 const UNCLOSED = 'Unterminated JSX contents';
@@ -76,11 +77,14 @@ function script(file, source) {
   if (IS_JSX.test(file)) transforms.push('jsx');
   [furthest, unclosed] = [null, null];
   try {
-    const { code, sourceMap } = transform(source, {
+    const fail = (offset, message) => faultAt(offset, message, file, source);
+    const plain = IS_TYPESCRIPT.test(file) ? withoutNamespaces(source, IS_JSX.test(file), fail) : source;
+    const { code, sourceMap } = transform(plain, {
       transforms, jsxRuntime: 'automatic', production: true, disableESTransforms: true, filePath: file, sourceMapOptions: { compiledFilename: file },
     });
     return mapped(code, sourceMap.mappings);
   } catch (error) {
+    if (error instanceof Fault) throw error;
     note(said(error), state.tokens);
     throw openFault(file, source) ?? syntaxFault(file, source);
   }

@@ -129,6 +129,18 @@ FAULTS = {
         "export default async () => { await new Promise(() => setInterval(() => 1, 5)); };",
         "took longer than 200 ms",
     ),
+    "a namespace of two names": (
+        "namespace A.B {\n  export const x = 1;\n}\nexport default () => <p>{A.B.x}</p>;",
+        "mail.tsx:1:1: syntax error: a namespace with dots in its name is not supported",
+    ),
+    "a pattern in a namespace": (
+        "namespace A {\n  export const { x } = { x: 1 };\n}\nexport default () => <p>{A.x}</p>;",
+        "mail.tsx:2:16: syntax error: in a namespace, export names and no patterns",
+    ),
+    "a throw in a namespace": (
+        "namespace A {\n  export const x = (p) => p.a.b;\n}\nexport default () => <p>{A.x({})}</p>;",
+        "mail.tsx:2:31: TypeError",
+    ),
     "a rejected promise": ("export default async () => { throw new RangeError('no'); };", "RangeError: no"),
     "a subject": ("export const subject = {};\nexport default () => <p />;", "`subject` must be a string"),
     "tailwind without head": (

@@ -1,0 +1,4 @@
+export namespace Shapes {
+  export interface Square { side: number }
+  export const area = ({ side }: Square) => <number>(side * side);
+}
