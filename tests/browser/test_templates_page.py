@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import asyncpg
 import pytest
 from playwright.async_api import Page, expect
+
+from mailboat.registry.catalog import FOLDER, Catalog
+from mailboat.registry.folder import Folder
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -113,3 +117,60 @@ async def test_what_does_not_exist_says_so(site: str, page: Page) -> None:
     for name in ("nothing", "..%2Fsecret", "%00"):
         answer = await page.request.get(f"{site}/ui/templates/{name}")
         assert answer.status == 404
+
+
+async def published(pool: asyncpg.Pool, folder: Path) -> str:
+    """Make what is on disk live, as the watcher does; the first digits of its digest."""
+    loaded = Folder(folder).load("receipt")
+    assert loaded is not None
+    await Catalog(Folder(folder), pool).publish("default", loaded[0], FOLDER)
+    return loaded[0].digest[:12]
+
+
+async def test_a_template_is_rolled_back_and_its_revisions_are_compared(
+    site: str, page: Page, pool: asyncpg.Pool, tmp_path: Path, receipt_file: Path
+) -> None:
+    await pool.execute("truncate template_history")
+    old = await published(pool, tmp_path)
+    receipt_file.write_text(RECEIPT.replace("<h1>Thank you", "<h1><i>Merci</i>").replace("Receipt {{", "Facture {{"))
+    new = await published(pool, tmp_path)
+    await page.goto(f"{site}/ui/templates/receipt")
+    await page.get_by_role("link", name="Revisions").click()
+    rows = page.get_by_role("region", name="Revisions, all columns").locator("tbody tr")
+    await expect(rows.locator("code")).to_have_text([new, old])
+    await expect(rows.nth(0)).to_contain_text("live")
+
+    await rows.nth(1).get_by_role("link", name="Compare with live").click()
+    await expect(page.get_by_label("Changes of subject")).to_contain_text("- Receipt {{ order }}")
+    body = page.get_by_label("Changes of receipt.html.j2")
+    await expect(body.locator(".bad-text")).to_contain_text("- <h1>Thank you, {{ name }}</h1>")
+    await expect(body.locator(".ok-text")).to_contain_text("+ <h1><i>Merci</i>, {{ name }}</h1>")
+    await page.get_by_label("From", exact=True).select_option(label=f"{new}, live")
+    await page.get_by_role("button", name="Compare", exact=True).click()
+    await expect(page.get_by_text("The two are the same.")).to_be_visible()
+
+    await rows.nth(1).get_by_role("button", name="Roll back").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    await expect(rows.locator("code")).to_have_text([old, new, old])
+    await expect(rows.nth(0)).to_contain_text("live")
+    live = await Catalog(Folder(tmp_path), pool).resolve("default", "receipt")
+    assert live is not None
+    assert live.digest.startswith(old)
+    actor = await pool.fetchval("select actor from audit where action = 'template.rollback'")
+    assert actor == "dashboard"
+
+
+async def test_revisions_of_what_is_not_live_yet_and_of_what_is_not_there(
+    site: str, page: Page, receipt_file: Path
+) -> None:
+    await page.goto(f"{site}/ui/templates/receipt/revisions")
+    for name in ("nothing/revisions", "receipt/revisions?ns=%00", "%00/revisions"):
+        assert (await page.request.get(f"{site}/ui/templates/{name}")).status == 404, name
+    refused = await page.request.post(
+        f"{site}/ui/templates/receipt/rollback",
+        form={"revision": "ffffffffff"},
+        headers={"Sec-Fetch-Site": "same-origin"},
+    )
+    assert refused.status == 422
+    await page.goto(f"{site}/ui/templates/receipt/revisions")
+    await expect(page.get_by_role("heading", name="Revisions")).to_be_visible()

@@ -35,7 +35,7 @@ def data_of(text: str) -> dict[str, Any]:
 class _Group(click.Group):
     """A group in which those commands that need a database or a server are imported by need."""
 
-    late = MappingProxyType({"history": "rollback", "rollback": "rollback"})
+    late = MappingProxyType({"preview": "preview", "history": "rollback", "rollback": "rollback"})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *self.late]
@@ -96,7 +96,7 @@ def _write(path: Path, text: str) -> None:
 )
 def list_templates(source: Path | None) -> None:
     """The name of every template, one a line."""
-    for name in Folder(_source(source)).names():
+    for name in Folder(source_folder(source)).names():
         click.echo(name)
 
 
@@ -196,11 +196,11 @@ def _default_source() -> Path:
     return Path(os.environ.get("MAILBOAT_TEMPLATES") or "templates")
 
 
-def _source(given: Path | None) -> Path:
+def source_folder(given: Path | None, remedy: str = "name one with --source") -> Path:
     """The folder to look in. Raises MailboatError when there is none."""
     source = given or _default_source()
     if not source.is_dir():
-        raise MailboatError(f"There is no folder {source}: name one with --source.")
+        raise MailboatError(f"There is no folder {source}: {remedy}.")
     return source
 
 
@@ -214,7 +214,7 @@ def _locate(name_or_path: str, source: Path | None) -> tuple[Path, str]:
         return (source or path.resolve().parent), path.resolve().name
     if path.name != name_or_path:
         raise MailboatError(f"There is no file {name_or_path}.")
-    return _source(source), name_or_path
+    return source_folder(source), name_or_path
 
 
 def _of_file(path: Path) -> tuple[Path, str]:

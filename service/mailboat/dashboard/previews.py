@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mailboat.dashboard.desk import Desk, Unknown
+from mailboat.dashboard.desk import Unknown
+from mailboat.dashboard.shelves import Shelf
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
-from mailboat.registry.folder import LARGEST_FILE, NAME, Folder
+from mailboat.registry.folder import LARGEST_FILE
 from mailboat.render import base
-from mailboat.render.base import Job
+from mailboat.render.base import Job, Renderer
 from mailboat.render.lru import Lru
 
 AROUND = 4  # lines of source shown before and after a fault
@@ -26,12 +27,7 @@ LONGEST_LINE = 240
 LONGEST_LINK = 6000  # characters of data that the address of a preview carries; servers take 8 kB in all
 CLIP = 102_000  # octets at which Gmail clips a mail
 KEPT = 512
-
-_HEADS = "select namespace, name, digest, origin, updated_at from template_heads order by name, namespace"
-_DECLARED = """
-select exists (select from template_heads where namespace = $1 and name = $2 and origin = 'resource')
-"""
-_LIVE = "select digest from template_heads where namespace = $1 and name = $2"
+KEPT_EDITED = 16  # with data of somebody's own
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -74,15 +70,27 @@ class Item(msgspec.Struct, frozen=True):
 class Previews:
     """Renders templates with their examples, which are kept by digest, or with other data."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._folder = Folder(desk.settings.templates)
+    def __init__(self, shelf: Shelf, renderer: Callable[[], Renderer]) -> None:
+        self._shelf, self._renderer = shelf, renderer
         self._examples: Lru[str, Preview] = Lru(KEPT)
+        self._edited: Lru[tuple[str, str, str], Preview] = Lru(KEPT_EDITED)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that authors save in."""
+        return self._shelf.folder.root
+
+    async def revision(self, namespace: str, name: str) -> Revision:
+        """As it is now. Raises Unknown, TemplateFault."""
+        return await self._shelf.revision(namespace, name)
+
+    async def live(self, namespace: str, name: str) -> Revision | None:
+        """The last revision that could be read, which mail is sent with."""
+        return await self._shelf.live(namespace, name)
 
     async def places(self, query: str = "") -> list[tuple[str, str]]:
         """Namespace and name of every template, by name; what stands in the folder is in `default`."""
-        heads = {(row["namespace"], row["name"]) for row in await self._desk.pool.fetch(_HEADS)}
-        found = heads | {("default", name) for name in self._folder.names()}
+        found = await self._shelf.places()
         return sorted((p for p in found if query.lower() in "/".join(p).lower()), key=lambda p: (p[1], p[0]))
 
     async def items(self, places: list[tuple[str, str]]) -> list[Item]:
@@ -102,24 +110,6 @@ class Previews:
             self._examples[revision.digest] = kept
         return kept
 
-    async def revision(self, namespace: str, name: str) -> Revision:
-        """As it is now; of the folder, as it is on disk this moment. Raises Unknown, TemplateFault."""
-        if not NAME.fullmatch(name) or "\0" in namespace:
-            raise Unknown
-        if not await self._desk.pool.fetchval(_DECLARED, namespace, name):
-            loaded = await asyncio.to_thread(self._folder.load, name)
-            if loaded is not None:
-                return loaded[0]
-        revision = await self._desk.catalog.resolve(namespace, name)
-        if revision is None:
-            raise Unknown
-        return revision
-
-    async def live(self, namespace: str, name: str) -> Revision | None:
-        """The last revision that could be read, which mail is sent with."""
-        digest = await self._desk.pool.fetchval(_LIVE, namespace, name)
-        return await self._desk.catalog.load(digest) if digest else None
-
     async def render(self, revision: Revision, data: str | None, locale: str | None = None) -> Preview:
         """With these data, JSON as somebody typed it; None is the example."""
         try:
@@ -129,11 +119,18 @@ class Previews:
         link = "" if data is None else pack(encoded)
         if len(link) > LONGEST_LINK:
             return Preview(None, Fault("The data are too large to preview: leave some of them out.", "data"), revision)
-        (outcome,) = await self._desk.renderer().render([Job(revision, encoded, locale or None)])
+        (outcome,) = await self._renderer().render([Job(revision, encoded, locale or None, thorough=True)])
         if isinstance(outcome, Rendered):
-            return Preview(outcome, None, revision, link)
+            shown = Preview(outcome, None, revision, link)
+            if link or locale:
+                self._edited[revision.digest, link, locale or ""] = shown
+            return shown
         fault = outcome if isinstance(outcome, TemplateFault) else TemplateFault(str(outcome))
         return Preview(None, self.describe(fault, revision), revision)
+
+    def shown(self, digest: str, link: str, locale: str) -> Preview | None:
+        """What was rendered a moment ago, for the frame in which it is seen: the file may be another by now."""
+        return self._edited.get((digest, link, locale)) if link or locale else self._examples.get(digest)
 
     def describe(self, fault: TemplateFault, revision: Revision | None) -> Fault:
         """The fault with the source around it, where that can be found."""
@@ -146,7 +143,7 @@ class Previews:
             first = revision.sources.first_line.get(fault.file, 1)
             if fault.line >= first:
                 return revision.sources.files[fault.file], first
-        return _read(self._folder.root, fault.file), 1
+        return _read(self.folder, fault.file), 1
 
 
 def frame(source: str, first: int, line: int, column: int) -> tuple[Line, ...]:

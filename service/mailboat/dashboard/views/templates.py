@@ -1,118 +1,88 @@
-"""Templates: all of them, and each with its data, its mail and its faults, as it is on disk now."""
+"""Templates in a running service: their previews, the revisions they were, and the way back to one."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
+import asyncio
+import contextlib
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from mailboat.dashboard import pages, previews
-from mailboat.dashboard.desk import Desk, Route, Unknown, form
-from mailboat.dashboard.previews import Preview, Previews
+from mailboat.dashboard import differences, pages
+from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, form
+from mailboat.dashboard.previews import Previews
 from mailboat.dashboard.saves import Saves
-from mailboat.errors import TemplateFault
+from mailboat.dashboard.shelves import NAMESPACE, Published
+from mailboat.dashboard.views.previews import PreviewPages
+from mailboat.domain.revision import Revision
+from mailboat.errors import MailboatError, TemplateFault
+from mailboat.registry import history
+from mailboat.registry.folder import NAME
 
-PAGE = 24
 
+class Templates(PreviewPages):
+    """The previews, and `/ui/templates/{name}/revisions`."""
 
-class Templates:
-    """`/ui/templates` and what is below it. `ns` in the address names the namespace of a declared template."""
+    layout = "base.html"
 
     def __init__(self, desk: Desk, saves: Saves) -> None:
-        self._desk, self._saves, self._previews = desk, saves, Previews(desk)
+        super().__init__(desk.pages, Previews(Published(desk), desk.renderer), saves)
+        self._desk = desk
 
     def routes(self) -> list[Route]:
         return [
-            ("GET", "/ui/templates", self.index),
-            ("GET", "/ui/templates/stream", self.stream),
-            ("GET", "/ui/templates/{name}", self.template),
-            ("GET", "/ui/templates/{name}/html", self.html),
-            ("POST", "/ui/templates/{name}/preview", self.preview),
+            *super().routes(),
+            ("GET", "/ui/templates/{name}/revisions", self.revisions),
+            ("POST", "/ui/templates/{name}/rollback", self.rollback),
         ]
 
-    async def index(self, q: str = "", after: int = 0) -> Response:
-        places = await self._previews.places(q)
-        items = await self._previews.items(places[after : after + PAGE])
+    async def revisions(self, request: Request, name: str, ns: str = NAMESPACE, to: str = "") -> Response:
+        """What the name has stood for; and what changed from one revision (`from`) to another (`to`)."""
+        entries = await self._entries(ns, name)
+        live = next((each.digest for each in entries if each.live), "")
+        start = request.query_params.get("from", "")
+        old, new = await self._chosen(entries, start), await self._chosen(entries, to or live if start else "")
+        found = await asyncio.to_thread(differences.between, old.sources, new.sources) if old and new else None
         return self._desk.pages(
-            "templates.html",
-            q=q,
-            items=items,
-            total=len(places),
-            broken=sum(item.preview.fault is not None for item in items),
-            following=after + PAGE if after + PAGE < len(places) else None,
-            folder=self._desk.settings.templates,
+            "revisions.html",
+            name=name,
+            namespace=ns,
+            query=_query(ns),
+            entries=entries,
+            digests=list(dict.fromkeys(each.digest for each in entries)),
+            live=live,
+            chosen=(old.digest if old else "", new.digest if new else ""),
+            differences=found,
         )
 
-    async def stream(self) -> Response:
-        headers = {**pages.HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._saves.events(), media_type="text/event-stream", headers=headers)
-
-    async def template(self, name: str, ns: str = "default") -> Response:
-        preview = await self._previews.example(ns, name)
-        sources = preview.revision.sources if preview.revision else None
-        text = previews.example_text(sources) if sources else "{}"
-        return self._desk.pages("template.html", **await self._shown(ns, name, preview, text, ""))
-
-    async def preview(self, request: Request, name: str, ns: str = "default") -> Response:
-        """The preview again, with the data in the form; data that nobody touched follow the example."""
-        given = await form(request)
-        text, locale = given.get("data", ""), given.get("locale", "")
-        touched = _mark(text) != given.get("untouched")
-        try:
-            revision = await self._previews.revision(ns, name)
-        except TemplateFault as fault:
-            preview = Preview(None, self._previews.describe(fault, None))
-            return self._desk.pages("preview.html", **await self._shown(ns, name, preview, text, locale))
-        if touched or locale:
-            preview = await self._previews.render(revision, text if touched else None, locale)
-        else:
-            preview = await self._previews.example(ns, name)
-        example = previews.example_text(revision.sources)
-        renewed = not touched and example != text
-        shown = await self._shown(ns, name, preview, example if renewed else text, locale, renewed=renewed)
-        return self._desk.pages("preview.html", **shown)
-
-    async def html(self, name: str, ns: str = "default", data: str = "", locale: str = "", at: str = "") -> Response:
-        """The mail for its frame. `at` names the revision, so that the frame loads again when it changes."""
-        try:
-            revision = await self._previews.revision(ns, name)
-            if data or locale:
-                preview = await self._previews.render(revision, previews.unpack(data) if data else None, locale)
-            else:
-                preview = await self._previews.example(ns, name)
-        except TemplateFault:
-            raise Unknown from None
-        if preview.rendered is None:
+    async def rollback(self, request: Request, name: str, ns: str = NAMESPACE) -> Response:
+        """Let the name stand for an earlier revision again, as `mailboat template rollback` does."""
+        if not NAME.fullmatch(name) or "\0" in ns:
             raise Unknown
-        return pages.mail(preview.rendered.html or "")
+        digest = (await form(request)).get("revision", "")
+        try:
+            await history.roll_back(self._desk.pool, ns, name, digest or None, ACTOR)
+        except MailboatError as error:
+            raise Refused(str(error)) from None
+        self._desk.catalog.forget(f"{ns}/{name}")
+        place = f"/ui/templates/{name}/revisions{_query(ns)}"
+        return Response(status_code=204, headers={**pages.HEADERS, "HX-Redirect": place})
 
-    async def _shown(
-        self, namespace: str, name: str, preview: Preview, text: str, locale: str, *, renewed: bool = False
-    ) -> dict[str, Any]:
-        """What the page and the preview draw. `renewed`: the editor gets these data."""
-        live = None if preview.revision else await self._previews.live(namespace, name)
-        revision = preview.revision or live
-        where = {"ns": namespace} if namespace != "default" else {}
-        digest = revision.digest if revision else ""
-        frame = urlencode({**where, "data": preview.link, "locale": locale, "at": digest[:12]})
-        return {
-            "namespace": namespace,
-            "name": name,
-            "query": f"?{urlencode(where)}" if where else "",
-            "preview": preview,
-            "revision": revision,
-            "live": live,
-            "data": text,
-            "untouched": _mark(text),
-            "renewed": renewed,
-            "locale": locale,
-            "frame": f"/ui/templates/{name}/html?{frame}",
-            "clip": previews.CLIP,
-        }
+    async def _entries(self, namespace: str, name: str) -> list[history.Entry]:
+        """The newest first; none for what was saved but is not live yet. Raises Unknown."""
+        with contextlib.suppress(TemplateFault):
+            await self._previews.revision(namespace, name)
+        return await history.of(self._desk.pool, namespace, name)
+
+    async def _chosen(self, entries: list[history.Entry], digest: str) -> Revision | None:
+        """A revision of this name, or None: for none asked for, and for one whose sources are gone."""
+        if not digest:
+            return None
+        if digest not in {each.digest for each in entries}:
+            raise Unknown
+        return await self._desk.catalog.load(digest)
 
 
-def _mark(text: str) -> str:
-    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()[:16]
+def _query(namespace: str) -> str:
+    return f"?{urlencode({'ns': namespace})}" if namespace != NAMESPACE else ""
