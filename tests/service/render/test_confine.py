@@ -46,7 +46,8 @@ OTHERS = " clone:56,220 tgkill:234,131 prlimit64:302,261"
 name, secret, parent = sys.argv[1], Path(sys.argv[2]), os.getpid()
 ENGINES[name].load()
 ours, theirs = socket.socketpair()
-if os.fork() == 0:
+pid = os.fork()
+if pid == 0:
     confine.die_with(parent)
     confine.keep_only(theirs.fileno())
     connection = socket.socket(fileno=confine.SOCKET)
@@ -69,7 +70,9 @@ if os.fork() == 0:
     os._exit(0)
 theirs.close()
 ours.sendall(sys.stdin.buffer.read())
-sys.stdout.write(ours.recv(1 << 16).decode())
+words = ours.recv(1 << 16).decode()
+assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\\n"  # it is not reaped yet
+sys.stdout.write(words)
 os.wait()
 """
 REFUSED = {
@@ -123,7 +126,12 @@ ABSENT = {
     "a process by clone3": "called(435, bytes(88), ctypes.c_size_t(88))",
     "opening in a way that hides how": "called(437, -100, b'/dev/urandom', bytes(24), ctypes.c_size_t(24))",
 }
+ABSENT["more descriptors"] = "[os.dup(0) for _ in range(99)]"
 ALLOWED = {
+    "no environment": "assert set(os.environ) == {'TZ', 'MAILBOAT_PUBLIC_URL'}, os.environ",
+    "no core": "import resource; assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)",
+    "no file's size": "import resource; assert resource.getrlimit(resource.RLIMIT_FSIZE) == (0, 0)",
+    "its memory": "import resource; assert resource.getrlimit(resource.RLIMIT_DATA)[1] == ENGINES[name].memory",
     "a module of Python's": "import wave",
     "a module with a library": "import css_inline; css_inline.inline('<p>x</p>')",
     "the words of a locale": "from babel import Locale; Locale.parse('sw').display_name",
@@ -149,13 +157,14 @@ def walls(need: Callable[[object, str], None]) -> None:
 
 
 def attempts(engine: str, tried: list[str], folder: Path) -> list[tuple[str, str]]:
-    """What became of each attempt in a render process of this engine: in its main thread, and in one of its own."""
+    """What became of each attempt in a render process of this engine: in its main thread, and in another."""
     folder.mkdir()
     secret = folder / "token"
     secret.write_text("secret")
     done = subprocess.run(
         [sys.executable, "-I", "-c", INSIDE, engine, secret],
         input="\0".join(tried).encode(), capture_output=True, check=False, timeout=60,
+        env={**os.environ, "MAILBOAT_SECRET_KEY": "secret", "MAILBOAT_PUBLIC_URL": "public"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert secret.read_text() == "secret"
@@ -170,7 +179,9 @@ def test_a_process_reaches_nothing_but_its_socket(walls: None, engine: str, tmp_
     assert dict(zip(REFUSED, found, strict=True)) == dict.fromkeys(REFUSED, ("PermissionError",) * 2)
 
 
-def test_a_call_whose_flags_cannot_be_seen_is_not_there(walls: None, engine: str, tmp_path: Path) -> None:
+def test_what_a_filter_cannot_see_through_or_there_is_no_more_of_is_not_there(
+    walls: None, engine: str, tmp_path: Path
+) -> None:
     found = attempts(engine, list(ABSENT.values()), tmp_path / "volume")
     assert dict(zip(ABSENT, found, strict=True)) == dict.fromkeys(ABSENT, ("OSError",) * 2)
 
