@@ -16,7 +16,7 @@ from mailboat import metrics
 from mailboat.api.asgi import Receive, Scope, Send, read, respond
 from mailboat.db import engine
 from mailboat.delivery.record import Receipt
-from mailboat.errors import Problem
+from mailboat.errors import ConfigurationError, Problem
 from mailboat.webhooks.base import Forged, Malformed, Unreachable, Verified
 from mailboat.webhooks.endpoints import Endpoint
 
@@ -32,7 +32,7 @@ CLOSE = {"Connection": "close"}
 async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one delivery. Problems are raised, for the front to answer."""
     kind, _, name = scope["path"].removeprefix(PREFIX).partition("/")
-    expected = await context.expected.of(kind, name)
+    expected = await _expected(context, kind, name)
     if not expected:
         raise Problem(404, "not_found", "No provider of this kind and name has a webhook here.", headers=CLOSE)
     if scope["method"] != "POST":
@@ -48,6 +48,16 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
     metrics.WEBHOOKS.inc(endpoint.name, "taken")
     log.info("webhook", provider=endpoint.name, octets=len(body), facts=verified.facts)
     await respond(send, 204, b"", [])
+
+
+async def _expected(context: Context, kind: str, name: str) -> list[Endpoint]:
+    """Raises Problem 503, upon which providers try again, when the settings are broken."""
+    try:
+        return await context.expected.of(kind, name)
+    except ConfigurationError as error:
+        log.error("webhooks cannot be taken", error=str(error))
+        detail = "The providers of this installation are misconfigured; its log says how."
+        raise Problem(503, "unavailable", detail, headers={"Retry-After": "60", **CLOSE}) from None
 
 
 async def _body(headers: dict[bytes, str], receive: Receive, most: int) -> bytes:

@@ -145,7 +145,7 @@ def test_an_unreadable_list_of_providers_is_told_in_the_log_and_not_to_the_calle
     file.write_text("- name: mailgun\n  mailgun: {}\n  webhook: {signing-kye: s3cret}\n")
     api = start_role("api", settings_of(port=free_port(), providers_file=str(file)))
     answer = httpx.post(f"{api.url}/webhooks/mailgun", content=mailgun(OPENED).body)
-    assert answer.status_code == 500
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
     assert "signing-kye" in api.log.read_text()
     assert "s3cret" not in api.log.read_text() + answer.text
-    assert msgspec.json.decode(answer.content)["code"] == "internal_error"
+    assert msgspec.json.decode(answer.content)["code"] == "unavailable"
