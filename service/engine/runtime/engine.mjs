@@ -27,10 +27,11 @@ let pending = null;
 /** The revisions that have had their answer `s`. */
 const setUp = new Set();
 const MOST_SET_UP = 4096;
+const SOON = 50; // milliseconds after which there may be no time to render again, to see where a fault is
 
 /** The fault of a call. `work` is what was being rendered, if it came to that. */
-function failed(error, revision, work) {
-  return `f${JSON.stringify(describe(error, revision?.files ?? NOTHING, revisions.PREFIX.length, work?.components))}`;
+function failed(error, revision, work, again) {
+  return `f${JSON.stringify(describe(error, revision?.files ?? NOTHING, revisions.PREFIX.length, work?.components, again))}`;
 }
 
 /** A call with everything around it that each one needs. */
@@ -58,13 +59,15 @@ function render(digest, data, extra) {
     const given = revision.exports.subject ?? component.subject ?? '';
     const subject = { value: typeof given === 'function' ? given(props) : given, settled: true, error: null };
     if (typeof subject.value?.then === 'function') wait(subject);
-    const begun = setupsBegun();
-    const work = fizz.begin(jsx(component, props));
+    const [begun, start] = [setupsBegun(), Date.now()];
+    const begin = () => fizz.begin(jsx(component, props));
+    const work = begin();
     if (setupsBegun() > begun && remember(digest)) {
       fizz.abandon(work);
       return 's';
     }
-    return finishOrWait({ revision, subject, work });
+    const again = () => Date.now() - start < SOON && fizz.abandon(begin());
+    return finishOrWait({ revision, subject, work, again });
   });
 }
 
@@ -97,7 +100,7 @@ function finishOrWait(call) {
     throw new Fault('`subject` must be a string, or a function that returns one', revision.entry);
   }
   const title = String(subject.value);
-  if (work.failed) return failed(work.error, revision, work);
+  if (work.failed) return failed(work.error, revision, work, call.again);
   const html = fizz.finish(work);
   if (title.length + html.length > largest) throw new Fault(`makes more than ${largest} characters`, revision.entry);
   const text = plain(html);

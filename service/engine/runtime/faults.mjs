@@ -30,8 +30,11 @@ const REACT_ERRORS = {
   482: () => 'an async component is used where it cannot be waited for',
 };
 
-/** Message and place of anything that was thrown: the innermost frame in one of these files, of `components` if need be. */
-export function describe(thrown, files, prefix, components = '') {
+/**
+ * Message and place of anything that was thrown: the innermost frame in one of these files. What React or react-email
+ * throws has none: then `again` renders once more, to see where the element was written; else it is where its component is.
+ */
+export function describe(thrown, files, prefix, components = '', again = null) {
   try {
     if (thrown instanceof Fault) {
       return { message: thrown.message, file: thrown.file, line: thrown.line, column: thrown.column };
@@ -41,7 +44,7 @@ export function describe(thrown, files, prefix, components = '') {
     }
     const thrownAt = placeOf(String(thrown.stack), files, prefix);
     const message = (thrownAt && explained(thrown, thrownAt, files)) ?? text(thrown);
-    const place = thrownAt ?? placeOf(components, files, prefix);
+    const place = thrownAt ?? (again && written(message, files, prefix, again)) ?? placeOf(components, files, prefix);
     if (place) return { message, ...authored(place, files) };
     const inside = NAMED.exec(components);
     return { message: message + (inside ? ` (in <${inside[1]}>)` : ''), ...(definition(components, files) ?? NOWHERE) };
@@ -149,12 +152,80 @@ function reaches(from, to, files) {
   return false;
 }
 
+/** Where the element was written that is wrong by this message, or whose component throws it. */
+function written(message, files, prefix, again) {
+  const elements = watching(again);
+  const found = elements.find(({ fault }) => fault === message) ?? elements.findLast(({ thrown }) => thrown && text(thrown) === message);
+  return found ? placeOf(found.stack, files, prefix) : null;
+}
+
+/** The elements that are being made, while somebody wants to know; else null. */
+let watched = null;
+const MOST_WATCHED = 5000;
+
+function watching(work) {
+  watched = [];
+  try {
+    work();
+    return watched;
+  } finally {
+    watched = null;
+  }
+}
+
+/** Notes an element; what is returned is its type, which notes in its turn what it throws. */
+function watch(type, props) {
+  if (watched.length >= MOST_WATCHED) return type;
+  const element = { fault: faultOf(type, props ?? {}), stack: new Error().stack, thrown: null };
+  watched.push(element);
+  if (typeof type === 'object' && typeof type?.render === 'function') return { ...type, render: noting(type.render, element) };
+  const isPlain = typeof type === 'function' && !type.prototype?.isReactComponent && !Object.getOwnPropertySymbols(type).length;
+  return isPlain ? noting(type, element) : type;
+}
+
+function noting(component, element) {
+  return (...given) => {
+    try {
+      return component(...given);
+    } catch (error) {
+      if (error instanceof Error) element.thrown ??= error; // React calls it again, with nothing, for its stack
+      throw error;
+    }
+  };
+}
+
+const VOID = new Set('area base br col embed hr img input link meta param source track wbr'.split(' '));
+
+/** What React will say of an element, if that is one of the usual things. */
+function faultOf(type, { style, children, dangerouslySetInnerHTML: html }) {
+  const shown = children === undefined ? null : notShown(children);
+  if (shown) return REACT_ERRORS[31](shown);
+  if (typeof type !== 'string') return null;
+  if (VOID.has(type) && (children != null || html != null)) return REACT_ERRORS[399](type);
+  if (style != null && typeof style !== 'object') return REACT_ERRORS[62]();
+  if (html == null) return null;
+  if (children != null) return REACT_ERRORS[60]();
+  return typeof html === 'object' && '__html' in html ? null : REACT_ERRORS[61]();
+}
+
+/** React's name for an object among the children that it cannot show. */
+function notShown(child) {
+  if (typeof child !== 'object' || child === null || '$$typeof' in child || typeof child.then === 'function') return null;
+  if (Array.isArray(child)) return child.map(notShown).find((each) => each !== null) ?? null;
+  if (typeof child[Symbol.iterator] === 'function') return null;
+  const named = Object.prototype.toString.call(child);
+  return named === '[object Object]' ? `object with keys {${Object.keys(child).join(', ')}}` : named;
+}
+
 /** Something was used as a component that is none; made where that was written. */
 export class NoComponent extends Error {}
 
 /** `make`, React's `jsx`, for templates: what is no component tells, when it is rendered, where it was written. */
 export function telling(make) {
-  return (type, props, key) => make(typeof type === 'function' || typeof type === 'string' || isType(type) ? type : failing(type), props, key);
+  return (type, props, key) => {
+    if (watched !== null) type = watch(type, props);
+    return make(typeof type === 'function' || typeof type === 'string' || isType(type) ? type : failing(type), props, key);
+  };
 }
 
 const isType = (type) => typeof type === 'symbol' || (typeof type === 'object' && type !== null && '$$typeof' in type && !('props' in type));

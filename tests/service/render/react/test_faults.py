@@ -151,6 +151,31 @@ FAULTS = {
 }
 
 
+REFUSED_BY_REACT = {
+    "an object among children": (
+        "<p>a{{ a: 1, b: 2 }}</p>",
+        "an object is not something to show (found: object with keys {a, b})",
+    ),
+    "a date": ("<Text>{new Date(0)}</Text>", "an object is not something to show (found: [object Date])"),
+    "an object in a list": (
+        "<ul>{[1, [{ c: 1 }]]}</ul>",
+        "an object is not something to show (found: object with keys {c})",
+    ),
+    "a style as string": ("<p style='color: red'>x</p>", "`style` must be an object"),
+    "a void element": ("<br>x</br>", "<br> is a void element"),
+    "html as string": ("<p dangerouslySetInnerHTML={'x' as any} />", "`dangerouslySetInnerHTML` must be an object"),
+    "html and children": (
+        "<p dangerouslySetInnerHTML={{ __html: '' }}>x</p>",
+        "either children or `dangerouslySetInnerHTML`",
+    ),
+    "an unknown language": (
+        "<CodeBlock code='x' theme={dracula} language={'no' as any} />",
+        "no language defined on Prism called no",
+    ),
+    "no text for markdown": ("<Markdown>{undefined as any}</Markdown>", "input parameter is undefined"),
+}
+
+
 async def fault(pool: Pool, job: Job) -> TemplateFault:
     [outcome] = await pool.render([job])
     assert isinstance(outcome, TemplateFault)
@@ -169,6 +194,26 @@ async def test_a_throw_in_an_imported_file_names_that_file_and_line(pool: Pool, 
     source = "import { total } from './parts/total';\nexport default (p) => <p>{total(p)}</p>;"
     found = await fault(pool, job(source, files=files))
     assert (found.file, found.line, found.column) == ("parts/total.ts", 3, 21)
+
+
+@pytest.mark.parametrize("wrap", ["{}", "<Html><Tailwind><Head />\n{}</Tailwind></Html>"], ids=["plain", "tailwind"])
+@pytest.mark.parametrize(("element", "message"), REFUSED_BY_REACT.values(), ids=REFUSED_BY_REACT)
+async def test_what_react_refuses_is_found_where_it_was_written(
+    element: str, message: str, wrap: str, pool: Pool, job: Callable[..., Job]
+) -> None:
+    source = (
+        "import { CodeBlock, Head, Html, Markdown, Tailwind, Text, dracula } from 'react-email';\n"
+        "function Part({ x = 1 }: { x?: number }) {\n  return (\n    <div>\n\n      "
+        + element
+        + "\n    </div>\n  );\n}\n"
+        "export default () => " + wrap.format("<p><i>{'x'}</i><Part /></p>") + ";"
+    )
+    found = await fault(pool, job(source))
+    for _ in range(5):  # the line is looked for only while there is time left
+        if found.line != 6:
+            found = await fault(pool, job(source))
+    assert message in found.message
+    assert (found.file, found.line, found.column) == ("mail.tsx", 6, 7)
 
 
 async def test_a_fault_in_an_imported_file_names_it(pool: Pool, job: Callable[..., Job]) -> None:
