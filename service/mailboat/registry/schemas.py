@@ -44,7 +44,7 @@ class Schema:
         try:
             self._validator: Any = jsonschema_rs.validator_for(schema, retriever=_refuse, pattern_options=patterns)
         except (jsonschema_rs.ValidationError, ValueError) as error:
-            raise BrokenSchema(_misfit(error)) from None
+            raise BrokenSchema(_misfit(_nearest(error))) from None
 
     def misfit(self, data: Any) -> Misfit | None:
         """The first thing that does not fit, or None."""
@@ -71,6 +71,12 @@ def misfit(revision: Revision, data: dict[str, Any]) -> Misfit | None:
 
 def _refuse(uri: str) -> Any:
     raise ValueError(f"references to other documents ({uri}) are not followed")
+
+
+def _nearest(error: Any) -> Any:
+    """Of an error that says that no alternative fits, that of the first one, which names what was expected."""
+    alternatives = getattr(getattr(error, "kind", None), "context", None)
+    return alternatives[0][0] if alternatives and alternatives[0] else error
 
 
 def _misfit(error: Any) -> Misfit:

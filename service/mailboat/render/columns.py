@@ -71,4 +71,5 @@ def start_outputs_at_their_left(tree: nodes.Template) -> None:
     """Jinja places `a.b` at the dot; an author looks for its beginning."""
     for output in tree.find_all(nodes.Output):
         for child in output.nodes:
-            child.lineno = min([child.lineno, *(node.lineno for node in child.find_all(nodes.Node))])
+            inner = (node.lineno for node in child.find_all(nodes.Node) if node.lineno)  # operands have no place
+            child.lineno = min([child.lineno, *inner])

@@ -51,7 +51,7 @@ BAD: dict[str, tuple[dict[str, str | bytes], str, int, int, str]] = {
     "wrong type": ({"mail.html.j2": "---\nsubject: S\nexample: 5\n---\n"}, "mail.html.j2", 3, 1, "`object`"),
     "schema": (
         {"mail.html.j2": FRONT + "schema:\n  properties:\n    a: {type: objekt}\n---\n"},
-        "mail.html.j2", 5, 9, "schema.properties.a.type: ",
+        "mail.html.j2", 5, 9, 'schema.properties.a.type: "objekt" is not one of "array", ',
     ),
     "remote schema": (
         {"mail.html.j2": FRONT + "schema: {$ref: 'https://schemas.example/x.json'}\n---\n"},
@@ -146,6 +146,7 @@ GOOD: dict[str, tuple[dict[str, str | bytes], str]] = {
         "((()))",
     ),
     "a byte order mark and carriage returns": ({"mail.html.j2": "\ufeff---\r\nsubject: S\r\n---\r\nx\r\ny"}, "x\ny"),
+    "a comparison in what is printed": ({"mail.html.j2": "{{ 'a' if 2 > 1 else 'b' }}{{ 1 == 2 }}"}, "aFalse"),
     "only front matter": ({"mail.html.j2": "---\nsubject: S\n---"}, ""),
     "empty front matter": ({"mail.html.j2": "---\n---\nx"}, "x"),
 }  # fmt: skip
@@ -176,3 +177,5 @@ def test_a_frame_shows_the_lines_around_with_a_mark() -> None:
     assert frame.frame("x" * 1000 + "!" + "y" * 1000, 1, 1001).splitlines()[1].index("^") < 120
     assert frame.frame(source, 13, 1) == frame.frame(source, 0, 0) == ""
     assert "^" not in frame.frame(source, 1, 0)
+    assert frame.frame("a\nb\n", 5, 1, 5).splitlines() == ["> 5 | a", "    | ^", "  6 | b"]
+    assert frame.frame("a\nb\n", 4, 1, 5) == frame.frame("a\nb\n", 8, 1, 5) == ""

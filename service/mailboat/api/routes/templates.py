@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from mailboat.api import send
 from mailboat.api.app_state import authenticated, context_of
+from mailboat.db import engine
 from mailboat.delivery import validate
 from mailboat.delivery.accept import unavailable
 from mailboat.delivery.clients import Client
 from mailboat.domain.message import Rendered
-from mailboat.domain.revision import Revision
+from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import Problem, TemplateFault
-from mailboat.registry import schemas
+from mailboat.registry import frame, schemas
 from mailboat.registry.folder import NAME
 from mailboat.render import base
 from mailboat.render.base import Job
@@ -104,8 +105,13 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
     data = base.example(revision.sources) if body.data is None else msgspec.json.encode(body.data)
     (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale)])
     if isinstance(outcome, TemplateFault):
-        place: dict[str, Any] = {"file": outcome.file, "line": outcome.line, "column": outcome.column}
-        raise Problem(422, "template_failed", f"The template failed: {outcome}", field="data", **place)
+        raise Problem(
+            422,
+            "template_failed",
+            f"The template failed: {outcome}",
+            field="data",
+            **_place(request, outcome, revision.sources),
+        )
     if not isinstance(outcome, Rendered):
         raise unavailable(str(outcome))
     return {
@@ -135,9 +141,21 @@ async def _revision(request: Request, caller: Client, name: str) -> Revision:
     """The live revision. Raises Problem 404 for what the client may not use as for what does not exist."""
     if not NAME.fullmatch(name) or not validate.may_use(caller, name):
         raise Problem(404, "not_found", f"There is no template {name[:100]!r}.")
+    context = context_of(request)
     try:
-        return await send.resolve(context_of(request), caller, name)
-    except Problem as problem:
-        if problem.code == "template_not_found":
-            raise Problem(404, "not_found", f"There is no template {name!r}.") from None
-        raise
+        revision = await context.catalog.resolve(caller.namespace, name)
+    except TemplateFault as fault:
+        detail = f"Template {name!r} cannot be read: {fault}"
+        raise Problem(422, "template_broken", detail, field="template", **_place(request, fault, None)) from None
+    except engine.AWAY as error:
+        raise unavailable(f"the database is away ({type(error).__name__})") from None
+    if revision is None:
+        raise Problem(404, "not_found", f"There is no template {name!r}.")
+    return revision
+
+
+def _place(request: Request, fault: TemplateFault, sources: Sources | None) -> dict[str, Any]:
+    """Where the fault is, and the lines around it, as `mailboat template check` shows them."""
+    root = Path(context_of(request).settings.templates).resolve()
+    shown = frame.of_fault(fault, sources, root)
+    return {"file": fault.file, "line": fault.line, "column": fault.column, "frame": shown}

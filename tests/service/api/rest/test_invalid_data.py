@@ -72,3 +72,37 @@ def test_a_template_with_a_broken_schema_says_where(caller: Any, problem: Any) -
         "broken.html.j2:2:10: front matter: schema.type"
         in problem(answer, 422, "template_broken", "template")["detail"]
     )
+
+
+FAULTS = {
+    "wrong-props.html.j2": (
+        "---\nsubject: S\n---\n<p>\n{{ a.b }}\n",
+        "template_failed", 5, "> 5 | {{ a.b }}\n    |    ^",
+    ),
+    "thrown.tsx": (
+        "export default function Mail() {\n  throw new Error('no stock');\n}\n",
+        "template_failed", 2, "> 2 |   throw new Error('no stock');",
+    ),
+    "outside.html.j2": (
+        "{% include '../secret' %}\n",
+        "template_broken", 1, "> 1 | {% include '../secret' %}\n    |             ^",
+    ),
+    "yaml.html.j2": (
+        "---\nsubject: [\n---\n",
+        "template_broken", 3, "  2 | subject: [\n> 3 | ---\n    | ^",
+    ),
+}  # fmt: skip
+FIELDS = {"template_failed": "data", "template_broken": "template"}
+
+
+@pytest.mark.parametrize(("file", "source", "code", "line", "shown"), [(name, *rest) for name, rest in FAULTS.items()])
+def test_a_preview_of_a_faulty_template_has_the_place_and_the_lines_around_it(
+    file: str, source: str, code: str, line: int, shown: str, templates: Path, caller: Any, problem: Any
+) -> None:
+    (templates / file).write_text(source)
+    answer = caller.post(f"/v1/templates/{file.partition('.')[0]}/render", json={"data": {}})
+    found = problem(answer, 422, code, FIELDS[code])
+    assert (found["file"], found["line"]) == (file, line)
+    assert shown in found["frame"]
+    assert "Traceback" not in str(found)
+    assert "    at " not in str(found)
