@@ -31,6 +31,8 @@ _UNSUPPORTED = (
     (re.compile(r"(?<![\w-])[\d.]+(?:vw|vh|vmin|vmax|dvh|svh)\b"), "viewport units"),
 )
 _STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_CLASS = re.compile(r"""<[^<>]*?\sclass\s*=\s*(?:"([^"<>]+)"|'([^'<>]+)')""", re.IGNORECASE)
+_SELECTOR = re.compile(r"\.(-?[_a-zA-Z][\w-]*)")
 _ELEMENT = re.compile(r"<(script|form|video|audio|iframe|object|embed|svg|link)\b", re.IGNORECASE)
 _TAG = re.compile(r"([^<>]*)>([^<]*)")
 _HIDDEN = re.compile(r"display\s*:\s*none|\bhidden\b|data-skip-in-text", re.IGNORECASE)
@@ -76,7 +78,16 @@ def thorough(rendered: Rendered) -> Rendered:
     elements = sorted({name.lower() for name in _ELEMENT.findall(_without_comments(html))})
     if elements:
         found.append(f"Mail programs leave out {', '.join(f'<{name}>' for name in elements)}.")
+    found += [f"There is no rule for class {name!r}." for name in _bare_classes(html, found)][:MOST_LISTED]
     return Rendered(rendered.subject, rendered.html, rendered.text, tuple(dict.fromkeys(found)))
+
+
+def _bare_classes(html: str, found: list[str]) -> Iterator[str]:
+    """Classes that no style sheet names, misspelt ones of Tailwind above all; those that `found` names are known."""
+    known = {name.lower() for sheet in _sheets(html) for name in _SELECTOR.findall(sheet)}
+    for name in dict.fromkeys(word for value in _CLASS.finditer(html) for word in (value[1] or value[2]).split()):
+        if name.lower() not in known and not any(repr(name) in each for each in found):
+            yield name
 
 
 def has_preview(html: str) -> bool:

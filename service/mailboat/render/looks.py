@@ -33,7 +33,7 @@ def of(sources: Sources, files: Mapping[str, str]) -> Look:
     if tailwind.is_wanted(sources):
         found = tailwind.bake(sources, files)
         baked = found or _NOTHING
-        warnings = tailwind.warnings(files, found) if found else [tailwind.NOT_HERE]
+        warnings = tailwind.warnings(files, found, sources.first_line) if found else [tailwind.NOT_HERE]
     wardrobe = Wardrobe(css, baked.classes, baked.strings)
     return Look(*_edited(files, wardrobe, baked.head, warnings), late_css=bool(late), warnings=tuple(warnings))
 

@@ -135,8 +135,8 @@ def _without_code(value: str) -> str:
     return markup.JINJA.sub(" ", value)
 
 
-def warnings(files: Mapping[str, str], baked: Baked) -> list[str]:
-    """Classes that are neither Tailwind's nor the author's, with their places."""
+def warnings(files: Mapping[str, str], baked: Baked, first_line: Mapping[str, int]) -> list[str]:
+    """Classes that are neither Tailwind's nor the author's, with their places. `first_line`: as in `Sources`."""
     own = own_classes(files)
     found: dict[str, str] = {}
     for name, source in files.items():
@@ -144,7 +144,9 @@ def warnings(files: Mapping[str, str], baked: Baked) -> list[str]:
             for word in markup.words(_without_code(value)):
                 if word not in baked.classes and word not in own and word not in found and not _is_cut(value, word):
                     line, column = markup.place(source, start)
-                    found[word] = f"{name}:{line}:{column}: there is no Tailwind class {word!r}."
+                    found[word] = (
+                        f"{name}:{line + first_line.get(name, 1) - 1}:{column}: there is no Tailwind class {word!r}."
+                    )
     return list(found.values())[:MOST_WARNINGS]
 
 

@@ -151,3 +151,26 @@ def test_data_that_do_not_fit_the_schema_name_the_path(run, hello, form):
     failed = run("render", hello, "--format", form, "--data", '{"items": [{"price": 1}, {}]}')
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith('the data do not fit the schema: items[1].price: "price" is a required property')
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "warning"),
+    [
+        (
+            "mail.html.j2",
+            '---\nsubject: S\n---\n<p class="mt-4">\n<b class="text-nonsense-900">x</b></p>\n',
+            "mail: warning: mail.html.j2:5:4: there is no Tailwind class 'text-nonsense-900'.",
+        ),
+        (
+            "mail.tsx",
+            "import { Body, Tailwind } from 'react-email';\nexport default () => "
+            '<Tailwind><Body className="mt-4 text-nonsense-900">x</Body></Tailwind>;\n',
+            "mail: warning: There is no rule for class 'text-nonsense-900'.",
+        ),
+    ],
+)
+def test_a_class_that_there_is_not_is_a_warning(run, tmp_path, file, source, warning):
+    (tmp_path / file).write_text(source)
+    checked = run("check", file)
+    assert (checked.returncode, checked.stdout) == (0, "mail: ok\n")
+    assert [line for line in checked.stderr.splitlines() if "class" in line] == [warning]
