@@ -211,7 +211,7 @@ _WORKER, _RENDERING = ("worker",), ("api", "worker")
 ATTEMPTS = Counter(
     "mailboat_attempts_total",
     "Attempts by provider, outcome (sent, retryable, failed, uncertain) and where the message went: sent, scheduled, "
-    "failed, dead, held.",
+    "failed, dead, held, moved (to the next provider of its route).",
     ("provider", "outcome", "ends"),
     roles=_WORKER,
 )
@@ -243,6 +243,12 @@ EVENTS = Counter(
     "mailboat_events_total",
     "Events that providers reported, by provider and kind.",
     ("provider", "event"),
+    roles=_WORKER,
+)
+CIRCUIT_OPEN = Gauge(
+    "mailboat_circuit_open",
+    "1 while a provider's circuit lets nothing through, or one message that tries whether it is well.",
+    ("provider",),
     roles=_WORKER,
 )
 HEARTBEAT_AGE = Gauge("mailboat_heartbeat_age_seconds", "Since this worker's last heartbeat.", roles=_WORKER)

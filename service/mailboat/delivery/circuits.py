@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from mailboat import metrics
 from mailboat.db import engine
 from mailboat.limits.breaker import Breakers, State
 
@@ -69,6 +70,7 @@ class Circuits:
                 await self.write()
             except (*engine.AWAY, asyncpg.PostgresError) as error:
                 log.warning("circuits wait for postgres", error=str(error) or type(error).__name__)
+            metrics.CIRCUIT_OPEN.replace({(key,): float(state != "closed") for key, state in breakers.states.items()})
             await asyncio.sleep(POLL_SECONDS)
 
     async def write(self) -> None:

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from mailboat import metrics
 from mailboat.db import engine, statements
 from mailboat.delivery import attach, route, suppressions
 from mailboat.delivery.book import Booker, Booking, storable
@@ -360,6 +361,9 @@ class Deliverer:
         )
         if row is None:
             raise _Gone
+        assert tried.provider is not None
+        metrics.ATTEMPTS.inc(tried.provider, decided.outcome, "moved")
+        metrics.SEND_SECONDS.observe(tried.seconds, tried.provider)
         log.warning(
             "next provider",
             message_id=str(failed.id),

@@ -177,6 +177,11 @@ class Breakers:
     def state(self, key: str) -> State:
         return "open" if key in self._forced else self._circuits.get(key, CLOSED).state
 
+    @property
+    def states(self) -> dict[str, State]:
+        """Of every circuit that this process has met, or a person holds open."""
+        return {key: self.state(key) for key in (*self._circuits, *self._forced)}
+
     async def enter(self, key: str, policy: Policy) -> Permit | None:
         """The right to send, to be given back with `leave`, or `release` when nothing was sent; None: not here, now."""
         circuit = self._circuits.get(key, CLOSED)

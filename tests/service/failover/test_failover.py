@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
 from mailboat.db.states import State
@@ -64,6 +66,29 @@ async def test_after_the_threshold_the_unwell_provider_is_asked_no_more(
     await eventually(lambda: sent() == 200)
     assert len(sink.taken) == asked
     assert query("select sum(attempts - forgiven) from queue")[0][0] == 200
+
+
+async def test_the_metrics_tell_what_moved_on_and_which_circuit_is_open(
+    new_client: Any, declare: Any, send: Any, start_role: Any, settings: Any, sink: Any, backup: Any, free_port: Any,
+    eventually: Any, sent: Any,
+) -> None:  # fmt: skip
+    declare("primary", sink, failures=1, window="60s", cooldown="1h")
+    declare("secondary", backup)
+    sink.on_body = lambda _: DOWN
+    port = free_port()
+    start_role("worker", msgspec.structs.replace(settings, metrics_port=port))
+    await send(new_client("shop", route=["primary", "secondary"]))
+    await eventually(lambda: sent() == 1)
+
+    def told() -> set[str]:
+        return set(httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines())
+
+    await eventually(lambda: 'mailboat_circuit_open{provider="default/primary"} 1' in told())
+    assert {
+        'mailboat_attempts_total{provider="primary",outcome="retryable",ends="moved"} 1',
+        'mailboat_attempts_total{provider="secondary",outcome="sent",ends="sent"} 1',
+        'mailboat_circuit_open{provider="default/secondary"} 0',
+    } <= told()
 
 
 async def test_mail_comes_back_to_a_provider_that_is_well_again(
