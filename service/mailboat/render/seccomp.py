@@ -53,7 +53,7 @@ _CLONE_THREAD = 0x10000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # would type into the terminal that the log is written to
 _X32 = 0x40000000
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
-_TSYNC, _SPEC_ALLOW = 1, 4  # for every thread; and V8 is not to be slowed down against itself
+_SPEC_ALLOW = 4  # V8 is not to be slowed down to protect it from itself, which older kernels would do
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
@@ -90,13 +90,13 @@ def missing() -> str:
 
 
 def apply() -> None:
-    """Filter what this process and its threads may ask for from now on. Needs no_new_privs. Raises OSError."""
+    """Filter what this thread, and those that it starts, may ask for. Needs no_new_privs. Raises OSError."""
     machine = MACHINES[platform.machine()]
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program(machine, os.getpid()))
     instructions = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: a length, and after its padding a pointer
     filters = ctypes.create_string_buffer(struct.pack("HP", len(code) // 8, ctypes.addressof(instructions)))
-    if _syscall(machine.seccomp, _SET_MODE_FILTER, _TSYNC | _SPEC_ALLOW, filters):
+    if _syscall(machine.seccomp, _SET_MODE_FILTER, _SPEC_ALLOW, filters):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 

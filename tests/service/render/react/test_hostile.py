@@ -156,6 +156,16 @@ BOMBS = {
     "typed sort": "new Float64Array(4e6).sort(() => { for (;;); });",
     "CodeBlock": "return <E.CodeBlock code={'<'.repeat(3e5)} language='html' theme={E.dracula} />;",
     "Markdown of emphasis": "return <E.Markdown>{'*a_'.repeat(1e5)}</E.Markdown>;",
+    "timers": "const f = () => setTimeout(f, 0); f(); throw new Promise(() => {});",
+    "an interval": "setInterval(() => {}, 1); throw new Promise(() => {});",
+    "many timers": "for (;;) setTimeout(() => {}, 1e9);",
+    "a timer that loops": "setTimeout(() => { for (;;); }); throw new Promise(() => {});",
+    "queueMicrotask": "const f = () => queueMicrotask(f); f();",
+    "a long address": "new URL('http://' + 'a'.repeat(1e7));",
+    "an address of dots": "new URL('../'.repeat(1e6), 'http://a/' + 'b/'.repeat(1e6));",
+    "an address of letters": "new URL(`http://${'ü'.repeat(2e5)}.de`);",
+    "a query": "new URLSearchParams('a=b&'.repeat(3e6)).sort();",
+    "TextDecoder": "new TextDecoder().decode(new Uint8Array(3e7).fill(200));",
     "Font": "return <E.Font fontFamily={'x'.repeat(4e6)} fallbackFontFamily='Arial' />;",
 }
 # Whole modules.
@@ -278,6 +288,11 @@ ATTACKS = {
     "import() by Function": "new Function(\"return import('/etc/passwd')\")();",
     "import.meta": "(0, eval)('import.meta');",
     "ShadowRealm": "new ShadowRealm().evaluate('globalThis.leak = 1');",
+    "a timer left behind": (
+        "setTimeout(() => { RegExp.prototype[Symbol.split] = () => ['evil']; }); setInterval(() => {}, 1);"
+    ),
+    "a timer's place": "setTimeout = () => 'evil'; globalThis.queueMicrotask = () => 'evil';",
+    "URL": "URL.prototype.toString = () => 'evil'; URLSearchParams.prototype.get = () => 'evil'; URL.evil = 1;",
     "exports of another": "require('./mail').default = 'evil'; module.exports = new Proxy({}, {}); exports.leak = 1;",
 }
 HEAD = (
