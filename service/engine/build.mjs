@@ -33,6 +33,14 @@ const parts = {
       // Lines within an attribute stay lines, as they do for esbuild, which react-email compiles with.
       contents: replaceOnce(readFileSync(file, 'utf8'), 'if (/\\s/.test(text[i + 1])) {', 'if (false) {'),
     }));
+    build.onLoad({ filter: /sucrase\/dist\/esm\/computeSourceMap\.js$/ }, ({ path: file }) => ({
+      // Of tokens that come to be at one place, since what is before the last is left out, the last is what is there.
+      contents: replaceOnce(
+        readFileSync(file, 'utf8'),
+        'const sourceColumn = sourceColumns[tokenIndex];',
+        'let last = tokenIndex; for (let at = last; at < rawMappings.length && (rawMappings[at] === i || rawMappings[at] === undefined); at++) if (rawMappings[at] === i) last = at; const sourceColumn = sourceColumns[last];',
+      ),
+    }));
     build.onResolve({ filter: /^react-email:/ }, ({ path: name }) => ({
       path: at(`node_modules/react-email/dist/components/${name.slice('react-email:'.length)}.mjs`),
     }));

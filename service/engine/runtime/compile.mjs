@@ -159,5 +159,5 @@ function isImport(tokens, at, source) {
 
 function place(source, offset) {
   const before = source.slice(0, offset).split('\n');
-  return { line: before.length, column: before.at(-1).length + 1 };
+  return { line: before.length, column: [...before.at(-1)].length + 1 };
 }

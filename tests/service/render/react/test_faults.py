@@ -18,6 +18,7 @@ USES = "import x from '{}';\nexport default () => <p>{{x}}</p>;"
 FAULTS = {
     "a brace": ("export default () => (\n  <p>{</p>\n);", "mail.tsx:2:8: syntax error: unexpected '/'"),
     "a let": ("\nlet x = ;", "mail.tsx:2:9: syntax error: unexpected ';'"),
+    "a let behind two code units": ("\n'😀'; let x = ;", "mail.tsx:2:14: syntax error: unexpected ';'"),
     "tags": (
         "export default () => (\n  <div>\n    <b>x</i>\n  </div>\n);",
         "mail.tsx:3:9: syntax error: </i> closes <b>",
@@ -67,7 +68,7 @@ FAULTS = {
     ),
     "an unknown function": (
         "import { nope } from 'react-email';\nexport default () => {\n  return <p>{nope()}</p>;\n};",
-        "mail.tsx:3:13: 'react-email' has no export 'nope'",
+        "mail.tsx:3:14: 'react-email' has no export 'nope'",
     ),
     "an object as component": (
         "const Part = {};\nexport default () => <p><Part /></p>;",
@@ -242,7 +243,7 @@ async def test_what_a_file_does_not_export_is_named(pool: Pool, job: Callable[..
     files = {"m.ts": "export const cash = () => 1;"}
     named = "import { money } from './m';\nexport default () => (\n  <p>{money(1)}</p>\n);"
     default = "import Money from './m';\nexport default () => (\n  <p><Money /></p>\n);"
-    assert str(await fault(pool, job(named, files=files))) == "mail.tsx:3:6: './m' has no export 'money'"
+    assert str(await fault(pool, job(named, files=files))) == "mail.tsx:3:7: './m' has no export 'money'"
     assert str(await fault(pool, job(default, files=files))) == "mail.tsx:3:6: './m' has no export default"
 
 
