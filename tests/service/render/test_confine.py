@@ -153,8 +153,9 @@ def engine(request: pytest.FixtureRequest, need: Callable[[object, str], None]) 
 
 
 @pytest.fixture(scope="module")
-def walls(need: Callable[[object, str], None]) -> None:
-    need(not (missing := list(confine.missing())), f"this kernel offers no {missing}")
+def walls() -> None:
+    if missing := list(confine.missing()):
+        pytest.skip(f"this kernel, which is no part that tests could bring, offers no {missing}")
 
 
 def attempts(engine: str, tried: list[str], folder: Path) -> list[tuple[str, str]]:
