@@ -4,6 +4,7 @@
       ses: {region: eu-west-1, configurationSet: mailboat}
       credentials: {access-key-id: AKIA…, secret-access-key: …}
       limits: {maxPerSecond: 50, maxConcurrent: 20, timeout: 10s}
+      circuitBreaker: {failures: 5, window: 60s, cooldown: 5s}
 
 What a kind has to say about itself (`ses: …`) and its credentials are read by the kind's own module.
 """
@@ -25,7 +26,7 @@ T = TypeVar("T")
 Endpoint = Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?)?$")]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_OWN = ("name", "credentials", "limits", "webhook")  # the last is read by `webhooks.endpoints`
+_OWN = ("name", "credentials", "limits", "circuitBreaker", "webhook")  # the last is read by `webhooks.endpoints`
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -53,6 +54,17 @@ class Limits(Spec, frozen=True):
         return max(float(number) * _UNITS[unit], 0.001)
 
 
+_Span = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smh]$")]
+
+
+class CircuitBreaker(Spec, frozen=True):
+    """When mail takes the next provider of its route; `limits.breaker` has the defaults."""
+
+    failures: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    window: _Span | None = None
+    cooldown: _Span | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """One item of the list. `place` names it in errors."""
 
@@ -61,6 +73,8 @@ class Manifest(msgspec.Struct, frozen=True):
     limits: Limits
     place: str
     raw: dict[str, Any]
+    breaker: dict[str, Any] = {}
+    """What is said about its circuit."""
 
     def spec(self, model: type[T]) -> T:
         """What stands under the kind. Raises ConfigurationError naming the field."""
@@ -105,7 +119,9 @@ def _manifest(item: Any, place: str, kinds: Collection[str]) -> Manifest:
     if len(chosen) != 1:
         raise ConfigurationError(f"{place}: needs exactly one of {', '.join(kinds)}; it has {len(chosen)}.")
     limits = _convert(item.get("limits") or {}, Limits, f"{place}: limits")
-    return Manifest(name, chosen[0], limits, place, item)
+    breaker = _convert(item.get("circuitBreaker") or {}, CircuitBreaker, f"{place}: circuitBreaker")
+    said = {field: value for field, value in msgspec.structs.asdict(breaker).items() if value is not None}
+    return Manifest(name, chosen[0], limits, place, item, said)
 
 
 def _convert(raw: Any, model: type[T], place: str) -> T:

@@ -11,6 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -186,11 +187,20 @@ class Line:
 
 
 class Directory:
-    """Every provider that this process may use. `fixed` are those of the settings."""
+    """Every provider that this process may use. `fixed` are those of the settings, `breakers` what is said there of
+    their circuits."""
 
-    def __init__(self, pool: asyncpg.Pool, fixed: Mapping[str, Provider], unseal: Unseal) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        fixed: Mapping[str, Provider],
+        unseal: Unseal,
+        breakers: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self._pool, self._unseal = pool, unseal
-        self._fixed = {name: Line(provider, name, FIXED_BREAKER) for name, provider in fixed.items()}
+        self._fixed = {
+            name: Line(provider, name, {**FIXED_BREAKER, **breakers.get(name, {})}) for name, provider in fixed.items()
+        }
         self._records: dict[tuple[str, str], tuple[asyncpg.Record, Record, Line]] = {}
         self._stale = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 
@@ -71,3 +72,9 @@ def providers_for(settings: Settings, pool: asyncpg.Pool) -> dict[str, Provider]
         pace = given.limits.max_per_second
         made[given.name] = provider if pace is None else Paced(provider, pace)
     return made
+
+
+def breakers_for(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the settings say about circuits, by the name of the provider. Raises ConfigurationError."""
+    listed = manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()
+    return {given.name: given.breaker for given in listed}

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from mailboat.errors import ConfigurationError
+from mailboat.limits.breaker import policy_of
 from mailboat.providers.inbox import Inbox
 from mailboat.providers.pace import Paced
-from mailboat.providers.registry import providers_for
+from mailboat.providers.records import Directory
+from mailboat.providers.registry import breakers_for, providers_for
 from mailboat.settings import Settings
 
 FILE = """
@@ -52,6 +54,16 @@ async def test_every_kind_can_be_named(read):
         await provider.close()
 
 
+async def test_what_the_file_says_of_circuits_counts_and_the_rest_is_usual(tmp_path):
+    path = tmp_path / "providers.yaml"
+    path.write_text("- {name: one, inbox: {}, circuitBreaker: {failures: 2, cooldown: 1m}}\n- {name: two, inbox: {}}")
+    settings = Settings(providers_file=str(path))
+    directory = Directory(None, providers_for(settings, None), None, breakers_for(settings))
+    one, two = (policy_of(directory.find("default", name).breaker) for name in ("one", "two"))
+    assert (one.failures, one.window, one.cooldown) == (2, 60, 60)
+    assert (two.failures, two.window, two.cooldown) == (5, 60, 5)
+
+
 GRID = "- {name: grid, sendgrid: {}, credentials: {api-key: SECRET}"
 
 
@@ -70,6 +82,9 @@ GRID = "- {name: grid, sendgrid: {}, credentials: {api-key: SECRET}"
         (f"{GRID}, limits: {{timeout: soon}}}}", r"limits\.timeout: "),
         (f"{GRID}, limits: {{maxPerSecond: 0}}}}", r"limits\.maxPerSecond: "),
         (f"{GRID}, limits: {{burst: 1}}}}", "limits: Object contains unknown field `burst`"),
+        (f"{GRID}, circuitBreaker: {{failures: 0}}}}", r"circuitBreaker\.failures: "),
+        (f"{GRID}, circuitBreaker: {{cooldown: soon}}}}", r"circuitBreaker\.cooldown: "),
+        (f"{GRID}, circuitBreaker: {{colour: red}}}}", "circuitBreaker: Object contains unknown field `colour`"),
         ("- {name: x, smtp: {host: a}, inbox: {}}", "exactly one of inbox, smtp, .*it has 2"),
         ("- {name: x}", "exactly one of"),
         ("- {name: x, pigeon: {}}", "pigeon: is no field"),
