@@ -11,7 +11,7 @@ import { jsx } from 'react/jsx-runtime';
 import warmUp from './warm-up.tsx';
 import * as bake from './bake.mjs';
 import { compile } from './compile.mjs';
-import { Fault, describe } from './faults.mjs';
+import { Fault, declaration, describe } from './faults.mjs';
 import * as fizz from './fizz.mjs';
 import { isIntact, lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
@@ -97,7 +97,8 @@ function finishOrWait(call) {
   }
   if (subject.error) throw subject.error.thrown;
   if (typeof subject.value !== 'string' && typeof subject.value !== 'number') {
-    throw new Fault('`subject` must be a string, or a function that returns one', revision.entry);
+    const { line, column } = declaration('subject', revision.entry, revision.files) ?? {};
+    throw new Fault('`subject` must be a string, or a function that returns one', revision.entry, line, column);
   }
   const title = String(subject.value);
   if (work.failed) return failed(work.error, revision, work, call.again);

@@ -16,6 +16,15 @@ export class Fault extends Error {
   }
 }
 
+// What browsers and Node have, and a template has not.
+const NOT_HERE = {
+  fetch: 'there is no network in a template, what it needs is given to it as data',
+  window: 'a template runs in no browser',
+  document: 'a template runs in no browser',
+  Buffer: 'this is not Node, but there are TextEncoder, btoa and atob',
+  crypto: 'make what is random where the mail is sent, and give it to the template as data',
+};
+
 // React's own words for what authors meet most; its build for production has only numbers.
 const REACT_ERRORS = {
   31: (what) => `an object is not something to show (found: ${what}); show one of its properties, or an array`,
@@ -59,6 +68,8 @@ function text(error) {
   if (/^Cannot read properties of null \(reading 'use\w*'\)/.test(message)) return REACT_ERRORS[321]();
   const coded = /^Minified React error #(\d+); visit \S+?(?:\?args\[\]=([^&\s]*))?[&\s]/.exec(message);
   if (coded && Object.hasOwn(REACT_ERRORS, coded[1])) return REACT_ERRORS[coded[1]](decodeURIComponent(coded[2] ?? ''));
+  const missing = name === 'ReferenceError' && /^(\w+) is not defined$/.exec(message)?.[1];
+  if (missing && Object.hasOwn(NOT_HERE, missing)) return `${missing} is not defined: ${NOT_HERE[missing]}`;
   return (name === 'Error' ? message || name : `${name}: ${message}`).slice(0, LONGEST);
 }
 
@@ -81,15 +92,21 @@ function authored(place, files) {
 /** Where the innermost of these components is defined, for what React finds fault with itself. */
 function definition(components, files) {
   for (const [, name] of components.matchAll(new RegExp(NAMED, 'g'))) {
-    const defined = new RegExp(`\\b(?:function|class|const|let|var)\\s+${name}\\b`);
-    for (const [file, code] of files) {
-      const found = defined.exec(code);
-      if (!found) continue;
-      const before = code.slice(0, found.index).split('\n');
-      return authored({ file, line: before.length, column: before.at(-1).length + 1 }, files);
+    for (const file of files.keys()) {
+      const place = declaration(name, file, files);
+      if (place) return place;
     }
   }
   return null;
+}
+
+/** Where a file declares a name, or null. */
+export function declaration(name, file, files) {
+  const code = files.get(file);
+  const found = new RegExp(`\\b(?:function|class|const|let|var)\\s+${name}\\b`).exec(code);
+  if (!found) return null;
+  const before = code.slice(0, found.index).split('\n');
+  return authored({ file, line: before.length, column: before.at(-1).length + 1 }, files);
 }
 
 /** Better words for what is undefined since an import is: V8 tells of the code that was made of it. */

@@ -74,6 +74,10 @@ FAULTS = {
         "const Part = {};\nexport default () => <p><Part /></p>;",
         "mail.tsx:2:25: <Part> is an object, not a component",
     ),
+    "the network": (
+        "export default async () => {\n  const r = await fetch('https://example.com');\n  return r;\n};",
+        "mail.tsx:2:13: fetch is not defined: there is no network in a template",
+    ),
     "a name that is not there": (
         "export default () => <p>\n  <Nope /></p>;",
         "mail.tsx:2:4: ReferenceError: Nope is not defined",
@@ -143,7 +147,10 @@ FAULTS = {
         "mail.tsx:2:31: TypeError",
     ),
     "a rejected promise": ("export default async () => { throw new RangeError('no'); };", "RangeError: no"),
-    "a subject": ("export const subject = {};\nexport default () => <p />;", "`subject` must be a string"),
+    "a subject": (
+        "export const subject = {};\nexport default () => <p />;",
+        "mail.tsx:1:8: `subject` must be a string",
+    ),
     "tailwind without head": (
         "import { Tailwind } from 'react-email';\n"
         "export default () => <Tailwind><p className='sm:p-1'>x</p></Tailwind>;",
