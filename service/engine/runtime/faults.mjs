@@ -111,8 +111,9 @@ export function declaration(name, file, files) {
 
 /** Better words for what is undefined since an import is: V8 tells of the code that was made of it. */
 function explained(error, place, files) {
-  const line = files.get(place.file).split('\n')[place.line - 1];
-  const [before, after] = [line.slice(0, place.column - 1), line.slice(place.column - 1)];
+  const line = files.get(place.file).split('\n')[place.line - 1] ?? ''; // a template may write a stack of its own
+  const at = place.column - 1;
+  const [before, after] = [line.slice(Math.max(at - LONGEST, 0), at), line.slice(at, at + LONGEST)];
   const message = String(error.message);
   if (error instanceof NoComponent) {
     const used = /^call\(void 0, ([\w$.]+)/.exec(after)?.[1];

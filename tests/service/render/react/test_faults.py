@@ -56,6 +56,11 @@ FAULTS = {
         "export default (p) => <Html><Tailwind><Head /><Row item={p.x} /></Tailwind></Html>;",
         "mail.tsx:3:38: TypeError",
     ),
+    "a stack of its own": (
+        "export default function Mail() {\n  const e = new TypeError('Cannot read properties of undefined (x)');\n"
+        "  e.stack = 'at Mail (mail.tsx:999:7)';\n  throw e;\n}",
+        "mail.tsx:999:7: TypeError: Cannot read properties of undefined (x)",
+    ),
     "a thrown string": ("export default function Mail() {\n  throw 'no';\n}", "mail.tsx:1:16: threw no"),
     "an unknown component": (
         "import { Nope } from 'react-email';\nexport default function Mail() { return <Nope />; }",
