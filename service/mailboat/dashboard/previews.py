@@ -17,6 +17,7 @@ from mailboat.dashboard.shelves import Shelf
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
+from mailboat.registry import schemas
 from mailboat.registry.folder import LARGEST_FILE
 from mailboat.render import base
 from mailboat.render.base import Job, Renderer
@@ -119,6 +120,8 @@ class Previews:
         link = "" if data is None else pack(encoded)
         if len(link) > LONGEST_LINK:
             return Preview(None, Fault("The data are too large to preview: leave some of them out.", "data"), revision)
+        if misfit := self._misfit(revision, encoded, data is None):
+            return Preview(None, misfit, revision)
         (outcome,) = await self._renderer().render([Job(revision, encoded, locale or None, thorough=True)])
         if isinstance(outcome, Rendered):
             shown = Preview(outcome, None, revision, link)
@@ -127,6 +130,24 @@ class Previews:
             return shown
         fault = outcome if isinstance(outcome, TemplateFault) else TemplateFault(str(outcome))
         return Preview(None, self.describe(fault, revision), revision)
+
+    def _misfit(self, revision: Revision, encoded: bytes, is_example: bool) -> Fault | None:
+        """Why these data would not be accepted for a mail; of an example in the folder, with its place."""
+        if encoded == base.OWN_EXAMPLE:
+            return None
+        try:
+            misfit = schemas.misfit(revision, msgspec.json.decode(encoded))
+        except schemas.BrokenSchema as error:
+            return Fault(f"The schema cannot be used: {error.misfit.field}: {error}", "schema")
+        if misfit is None:
+            return None
+        if is_example:
+            try:
+                self._shelf.folder.load(revision.name, strict=True)
+            except TemplateFault as fault:
+                return self.describe(fault, None)
+        whose = "example does" if is_example else "data do"
+        return Fault(f"The {whose} not fit the schema: {misfit.field or 'they'}: {misfit.reason}", "data")
 
     def shown(self, digest: str, link: str, locale: str) -> Preview | None:
         """What was rendered a moment ago, for the frame in which it is seen: the file may be another by now."""

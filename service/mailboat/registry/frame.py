@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
+from mailboat.registry.folder import LARGEST_FILE
 
 AROUND = 2
 WIDEST = 160
@@ -47,8 +48,8 @@ def of_fault(fault: TemplateFault, sources: Sources | None, root: Path) -> str:
 
 
 def of_file(path: Path, line: int, column: int) -> str:
-    """The frame in a file; empty if it cannot be read."""
+    """The frame in a file; empty if it cannot be read, or is too large to be a template's."""
     try:
-        return frame(path.read_text("utf-8"), line, column)
+        return frame(path.read_text("utf-8"), line, column) if path.stat().st_size <= LARGEST_FILE else ""
     except (OSError, UnicodeDecodeError):
         return ""

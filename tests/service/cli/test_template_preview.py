@@ -105,6 +105,56 @@ def test_it_tells_open_pages_of_a_save_and_ends_although_they_listen(start: Star
         assert ended(process) == (0, "", "")
 
 
+REACT = "import { Html, Text } from 'react-email';\n"
+FAULTS = {
+    "syntax.html.j2": ("---\nsubject: S\n---\n<p>\n{% if %}\n", "syntax.html.j2:5:7: "),
+    "partial.html.j2": ("<p>{% include 'nope' %}", "partial.html.j2:1:16: "),
+    "outside.html.j2": ("{% include '../secret' %}", "outside.html.j2:1:13: "),
+    "props.html.j2": ("<p>\n{{ a.b }}", "props.html.j2:2:4: "),
+    "thrown.html.j2": ("{{ 1 / 0 }}", "thrown.html.j2:1:4: "),
+    "cycle.html.j2": ("{% include 'cycle.html.j2' %}", "cycle.html.j2:1:13: "),
+    "yaml.html.j2": ("---\nexample: {a: 1\nschema: {}\n---\n", "yaml.html.j2:3:7: "),
+    "schema.html.j2": ("---\nschema:\n  type: objekt\n---\n", "schema.html.j2:3:3: "),
+    "example.html.j2": ("---\nschema: {required: [a]}\nexample: {b: 1}\n---\n", "example.html.j2:3:1: "),
+    "syntax-react.tsx": (REACT + "export default () => <Html><Text></Html>;\n", "syntax-react.tsx:2:34: "),
+    "component-react.tsx": (REACT + "export default () => <Html><Nope /></Html>;\n", "component-react.tsx:2:"),
+    "props-react.tsx": (REACT + "export default ({ a }) => <Html>{a.b.c}</Html>;\n", "props-react.tsx:2:"),
+    "thrown-react.tsx": (REACT + "export default () => {\n  throw new Error('boom');\n};\n", "thrown-react.tsx:3:"),
+    "import-react.tsx": ("import fs from 'fs';\nexport default () => fs.x;\n", "import-react.tsx:1:16: "),
+    "outside-react.tsx": ("import a from '../secret';\nexport default () => a;\n", "outside-react.tsx:1:15: "),
+}
+"""A faulty template, and where its preview says that the fault is."""
+
+
+def test_each_fault_is_shown_at_its_place_in_the_source(start: Start, mails: Path) -> None:
+    (mails.parent / "secret").write_text("SECRET")
+    (mails.parent / "secret.ts").write_text("export default 'SECRET';")
+    for file, (source, _) in FAULTS.items():
+        (mails / file).write_text(source)
+    (mails / "huge.html.j2").write_text("x" * 10_000_000)
+    (mails / "binary.html.j2").write_bytes(b"\x89PNG\r\n\xff\0")
+    process = start("mails")
+    with httpx.Client(base_url=site(process), timeout=60) as http:
+        for file, (_, place) in FAULTS.items():
+            page = http.get(f"/ui/templates/{file.partition('.')[0]}").text
+            assert f" {place}" in page, file
+            assert '<tr class="caret">' in page, file
+            assert "SECRET" not in page
+            assert "Traceback" not in page
+        assert "huge.html.j2:1:1: the file is larger than 1024 KiB" in http.get("/ui/templates/huge").text
+        assert "binary.html.j2:1:1: the file is not UTF-8 text" in http.get("/ui/templates/binary").text
+    assert ended(process) == (0, "", "")
+
+
+def test_edited_data_that_do_not_fit_the_schema_are_said_to_be(start: Start, mails: Path) -> None:
+    (mails / "order.html.j2").write_text("---\nschema: {properties: {n: {type: integer}}}\n---\n<p>{{ n }}</p>\n")
+    process = start("mails")
+    with httpx.Client(base_url=site(process), timeout=60, headers={"Sec-Fetch-Site": "same-origin"}) as http:
+        given = {"data": '{"n": "one"}', "untouched": ""}
+        page = http.post("/ui/templates/order/preview", data=given).text
+    assert "The data do not fit the schema: n: &#34;one&#34; is not of type &#34;integer&#34;" in page
+
+
 def test_what_is_not_there_is_said_to_be(start: Start) -> None:
     process = start("mails")
     with httpx.Client(base_url=site(process), timeout=60) as http:
