@@ -1,17 +1,11 @@
-import { Column, Row, Section, Text } from 'react-email';
-import { Action, Layout, Rule, Small, Title, Words } from './northwind/layout';
-
-interface Item {
-  title: string;
-  quantity: number;
-  price: string;
-}
+import { Section } from 'react-email';
+import { Action, Entry, Layout, Note, Small, Title, Words } from './northwind/layout';
 
 interface ReceiptProps {
   order: string;
   shop: string;
   name: string;
-  items: Item[];
+  items: { title: string; quantity: number; price: string }[];
   total: string;
   paid?: boolean;
   card?: string;
@@ -21,30 +15,47 @@ interface ReceiptProps {
 
 export const subject = ({ order, shop }: ReceiptProps) => `Receipt ${order} from ${shop}`;
 
-export default function Receipt({ order, shop, name, items, total, paid = false, card, url, help }: ReceiptProps) {
+export const schema = {
+  type: 'object',
+  required: ['order', 'shop', 'name', 'items', 'total', 'url'],
+  properties: {
+    order: { type: 'string' },
+    shop: { type: 'string', description: "The sender's name" },
+    name: { type: 'string' },
+    items: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['title', 'quantity', 'price'],
+        properties: { title: { type: 'string' }, quantity: { type: 'integer' }, price: { type: 'string' } },
+      },
+    },
+    total: { type: 'string' },
+    paid: { type: 'boolean' },
+    card: { type: 'string', description: 'Last four digits of the card' },
+    url: { type: 'string', description: "The order's page" },
+    help: { type: 'string', description: 'The help page' },
+  },
+};
+
+function payment(paid?: boolean, card?: string) {
+  if (!paid) return 'Payment is due on delivery.';
+  return card ? `Paid with the card ending in ${card}.` : 'Paid, thank you.';
+}
+
+export default function Receipt({ order, shop, name, items, total, paid, card, url, help }: ReceiptProps) {
   return (
-    <Layout shop={shop} help={help} preview={`Your order ${order} is on its way`} reason={`You get this mail because you ordered from ${shop}.`}>
+    <Layout shop={shop} help={help} preview={`Your order ${order} is on its way: ${total}`} reason={`You get this mail because you ordered from ${shop}.`}>
       <Title>Thanks, {name}!</Title>
       <Words>We received your order <strong>{order}</strong> and are getting it ready.</Words>
-      <Section className="mt-6">
-        {items.map(({ title, quantity, price }) => (
-          <Row key={title}>
-            <Column className="border-0 border-b border-solid border-line py-3 text-sm">
-              {title}{quantity > 1 && <span className="text-muted"> × {quantity}</span>}
-            </Column>
-            <Column align="right" className="whitespace-nowrap border-0 border-b border-solid border-line py-3 text-sm font-bold">{price}</Column>
-          </Row>
+      <Section className="mb-4 mt-6">
+        {items.map(({ title, quantity, price }, index) => (
+          <Entry key={index} label={title} detail={quantity > 1 && `× ${quantity}`} value={price} />
         ))}
-        <Row>
-          <Column className="pt-4 text-lg font-bold">Total</Column>
-          <Column align="right" className="pt-4 text-lg font-bold text-brand">{total}</Column>
-        </Row>
+        <Entry label="Total" value={total} last strong />
       </Section>
-      <Text className="m-0 mb-6 mt-2 rounded-lg bg-brand-soft px-4 py-3 text-sm text-brand">
-        {paid ? `Paid by card ending ${card}.` : 'Payment due on delivery.'}
-      </Text>
+      <Note>{payment(paid, card)}</Note>
       <Action href={url}>View your order</Action>
-      <Rule />
       <Small>Something not right? Reply to this mail and a person will read it.</Small>
     </Layout>
   );
@@ -59,8 +70,14 @@ Receipt.PreviewProps = {
     { title: 'Fountain pen', quantity: 1, price: '$49.00' },
     { title: 'Ink, blue-black', quantity: 3, price: '$27.00' },
     { title: 'Desk lamp', quantity: 1, price: '$64.00' },
+    { title: 'Paper clips', quantity: 10, price: '$9.50' },
+    { title: 'Tote bag', quantity: 1, price: '$15.00' },
+    { title: 'Sticker set', quantity: 2, price: '$6.00' },
+    { title: 'Pencil case', quantity: 1, price: '$12.00' },
+    { title: 'Ruler, steel', quantity: 1, price: '$8.00' },
+    { title: 'Gift wrap', quantity: 1, price: '$11.00' },
   ],
-  total: '$158.00',
+  total: '$219.50',
   paid: true,
   card: '4242',
   url: 'https://shop.example.com/o/A-1042',
