@@ -29,7 +29,7 @@ COMMANDS = {
     "client": Lazy("mailboat.cli.client:client", "Create, read and change clients: who may send."),
     "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys."),
     "send": Lazy("mailboat.cli.send:send", "Send a mail."),
-    "template": Lazy("mailboat.cli.template:template", "List, check and render templates, without a server."),
+    "template": Lazy("mailboat.cli.template:template", "Write, preview, check and render templates, without a server."),
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
     "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
     "provider": Lazy("mailboat.cli.provider:provider", "Providers, and whether mail goes through them."),
