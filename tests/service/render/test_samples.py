@@ -65,7 +65,7 @@ async def render(jobs: list[Job]) -> list[Rendered]:
     return good
 
 
-def by_name(data: Mapping[str, bytes | None]) -> dict[str, Rendered]:
+def by_name(data: Mapping[str, bytes]) -> dict[str, Rendered]:
     jobs = [Job(revision(name), given, None, thorough=True) for name, given in data.items()]
     return dict(zip(data, asyncio.run(render(jobs)), strict=True))
 
