@@ -15,7 +15,7 @@ from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
 
 NOT_BUILT = "the React engine is not built: run `make engine`"
-LINGER_SECONDS = 10.0
+LINGER_SECONDS = 3.0
 """How long a pool that was opened only to compile Tailwind waits for more of it."""
 
 

@@ -295,6 +295,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return Missing(obj=obj, name=attribute)
         elif kind is str and attribute in _STR_NAMES and (attribute != "format" or _is_harmless(obj)):
             return getattr(obj, attribute)
+        elif kind is TemplateModule and not attribute.startswith("_"):
+            value = vars(obj).get(attribute, _MISSING)  # what an imported template defines
+            if value is not _MISSING:
+                return value
         return super().getattr(obj, attribute)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:

@@ -13,7 +13,8 @@ from mailboat.metrics import Counter, Family, Gauge, Histogram
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
 UNITS = ("_total", "_seconds", "_messages", "_info", "_up")
-BARE = {"mailboat_templates", "mailboat_templates_broken", "mailboat_workers", "mailboat_accept_waiting"}  # a count
+COUNTS = {"mailboat_templates", "mailboat_templates_broken", "mailboat_workers", "mailboat_accept_waiting"}
+BARE = COUNTS | {"mailboat_circuit_open"}  # yes or no
 
 
 @pytest.fixture
