@@ -171,7 +171,7 @@ def draft(
     if request.locale is not None and not _LOCALE.fullmatch(request.locale):
         raise _invalid("locale", "locale has to look like 'de' or 'pt-BR'.")
     if revision is not None and revision.sources.schema is not None:
-        _check_data(revision, request.data)
+        check_data(revision, request.data)
     return Draft(
         id=identifier.new(),
         client_id=client.id,
@@ -193,11 +193,13 @@ def draft(
     )
 
 
-def _check_data(revision: Revision, data: dict[str, Any]) -> None:
+def check_data(revision: Revision, data: dict[str, Any]) -> None:
+    """Raises Problem 422 that names the path at which the data do not fit the template's schema."""
     try:
         misfit = schemas.misfit(revision, data)
     except schemas.BrokenSchema as error:
-        detail = f"The schema of template {revision.name!r} cannot be used: {error.misfit.field}: {error}."
+        where = f"{error.misfit.field}: " if error.misfit.field else ""
+        detail = f"The schema of template {revision.name!r} cannot be used: {where}{error}."
         raise _invalid("template", detail, "template_broken") from None
     if misfit:
         field = f"data.{misfit.field}" if misfit.field else "data"

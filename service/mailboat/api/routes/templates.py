@@ -17,7 +17,7 @@ from mailboat.delivery.clients import Client
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import Problem, TemplateFault
-from mailboat.registry import frame, schemas
+from mailboat.registry import frame
 from mailboat.registry.folder import NAME
 from mailboat.render import base
 from mailboat.render.base import Job
@@ -101,7 +101,7 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
     body = body or RenderRequest()
     revision = await _revision(request, caller, name)
     if body.data is not None:
-        _check(revision, body.data)
+        validate.check_data(revision, body.data)
     data = base.example(revision.sources) if body.data is None else msgspec.json.encode(body.data)
     (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale)])
     if isinstance(outcome, TemplateFault):
@@ -122,19 +122,6 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
         "warnings": list(outcome.warnings),
         "revision": revision.digest,
     }
-
-
-def _check(revision: Revision, data: dict[str, Any]) -> None:
-    """Raises Problem 422 that names the path, as accept does (`validate.draft`)."""
-    try:
-        misfit = schemas.misfit(revision, data)
-    except schemas.BrokenSchema as error:
-        where = f"{error.misfit.field}: " if error.misfit.field else ""
-        detail = f"The schema of template {revision.name!r} cannot be used: {where}{error}."
-        raise Problem(422, "template_broken", detail, field="template") from None
-    if misfit:
-        field = f"data.{misfit.field}" if misfit.field else "data"
-        raise Problem(422, "invalid_data", f"{field}: {misfit.reason}.", field=field)
 
 
 async def _revision(request: Request, caller: Client, name: str) -> Revision:
