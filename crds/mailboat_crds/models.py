@@ -48,7 +48,15 @@ TemplatePattern = Annotated[
         description="a template's name, or a pattern such as order-*",
     ),
 ]
-ProviderName = Annotated[str, Meta(min_length=1, max_length=63, pattern=DNS, description=DNS_WORDS)]
+RouteEntry = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=68,
+        pattern=r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?(=[0-9]{1,4})?$",
+        description="a provider's name, or name=weight with a weight of 0 to 9999",
+    ),
+]
 Url = Annotated[
     str,
     Meta(
@@ -134,7 +142,7 @@ class EmailClientSpec(Model, frozen=True):
     rate_limit: RateLimit = field(default_factory=RateLimit)
     quota: Quota | None = None
     templates: Annotated[tuple[TemplatePattern, ...], Meta(max_length=500, extra=SET)] = ()
-    route: Annotated[tuple[ProviderName, ...], Meta(max_length=10, extra=SET)] = ()
+    route: Annotated[tuple[RouteEntry, ...], Meta(max_length=10, extra=SET)] = ()
     lane: Literal["high", "normal", "bulk"] = "normal"
     on_uncertain: Literal["resend", "hold"] = "resend"
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=10, extra={"list": "map", "keys": ["url"]})] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -79,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulators: bool = False
     """1: a provider's `ses.snsOrigin` may put an SNS simulator on this machine in Amazon's place. For tests only."""
     route: str = ""
-    """Providers for clients without a route of their own, comma-separated. Empty: smtp if set, else inbox."""
+    """Providers for clients without a route of their own, comma-separated, the first one first; `new=10,old=90` shares
+    the mail by weight. Empty: smtp if set, else inbox."""
     render_processes: Annotated[int, Meta(ge=0)] = 0
     """Render processes per worker. 0: one per core, at most four."""
     worker_slots: Count = 8
@@ -130,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def default_route(self) -> list[str]:
+        """Entries as in a client's route: `provider` or `provider=weight`."""
         named = [name.strip() for name in self.route.split(",") if name.strip()]
         return named or (["smtp"] if self.smtp_url else ["inbox"])
 
@@ -138,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return [key for key in map(str.strip, self.unsubscribe_key.split(",")) if key]
 
 
+ROUTE_ENTRY = re.compile(r"[^=\s]+(=[0-9]{1,4})?")
 SHORTEST_KEY = 16  # characters of an unsubscribe key
 NAMES = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
 
@@ -162,6 +166,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         ) from None
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
         raise ConfigurationError(f"MAILBOAT_LOG_LEVEL={settings.log_level!r}: use debug, info, warning or error.")
+    for entry in settings.default_route:
+        if not ROUTE_ENTRY.fullmatch(entry):
+            raise ConfigurationError(
+                f"MAILBOAT_ROUTE={settings.route!r}: {entry!r} is neither a provider nor provider=weight, with a "
+                "weight of 0 to 9999."
+            )
     if any(len(key) < SHORTEST_KEY for key in settings.unsubscribe_keys):
         raise ConfigurationError(
             f"MAILBOAT_UNSUBSCRIBE_KEY: each key needs {SHORTEST_KEY} characters; take 32 random ones."

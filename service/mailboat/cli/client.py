@@ -42,7 +42,7 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--burst", type=click.IntRange(1), help="Mails at once, above the rate."),
         click.option("--per-minute", type=click.IntRange(1), help="Mails a minute."),
         click.option("--lane", type=click.Choice(["high", "normal", "bulk"]), help="Which mail goes first."),
-        click.option("--provider", multiple=True, metavar="NAME", help="Route, in order; may be repeated."),
+        click.option("--provider", multiple=True, metavar="NAME[=WEIGHT]", help="Route, in order; may be repeated."),
         click.option("--template", multiple=True, metavar="PATTERN", help="May use; may be repeated. '': all."),
         click.option("--sender", multiple=True, metavar="ADDRESS", help="May send as; the first is the default From."),
     ):

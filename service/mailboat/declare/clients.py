@@ -18,6 +18,7 @@ from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditio
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
 from mailboat.delivery import administer, endpoints, senders
+from mailboat.domain import leg
 from mailboat.domain.address import InvalidAddress
 from mailboat_crds.conditions import (
     CREDENTIALS_READY,
@@ -95,6 +96,8 @@ def fault(spec: EmailClientSpec) -> str | None:
             senders.check(pattern)
         except InvalidAddress as error:
             return f"spec.senders[{number}]: {pattern!r} can be nobody's address: {error}. Correct or remove it."
+    if (name := leg.twice(spec.route)) is not None:
+        return f"spec.route names {name!r} twice: keep one of them."
     return None
 
 

@@ -271,7 +271,7 @@ class Deliverer:
         names."""
         tried: _Tried | None = None
         try:
-            async with contextlib.aclosing(self._routes.stops(policy)) as stops:
+            async with contextlib.aclosing(self._routes.stops(policy, message.id)) as stops:
                 async for stop in stops:
                     found = await self._try(stop, tried, message, rendered, policy, settled)
                     tried = found or tried

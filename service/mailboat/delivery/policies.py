@@ -7,7 +7,8 @@ import time
 import asyncpg
 import msgspec
 
-from mailboat.domain import retry
+from mailboat.domain import leg, retry
+from mailboat.domain.leg import Leg
 
 SECONDS = 2.0  # how stale a policy may be
 
@@ -22,7 +23,7 @@ class ClientPolicy(msgspec.Struct, frozen=True):
 
     name: str
     retries: retry.Policy
-    route: tuple[str, ...] = ()
+    route: tuple[Leg, ...] = ()
     hold_uncertain: bool = False
     namespace: str = "default"
 
@@ -51,4 +52,5 @@ def _policy(row: asyncpg.Record | None, default: retry.Policy) -> ClientPolicy:
     retries = retry.Policy(
         *(own or common for own, common in zip(given, msgspec.structs.astuple(default), strict=True))
     )
-    return ClientPolicy(row["name"], retries, tuple(row["route"]), row["on_uncertain"] == "hold", row["namespace"])
+    route = tuple(map(leg.parse, row["route"]))
+    return ClientPolicy(row["name"], retries, route, row["on_uncertain"] == "hold", row["namespace"])

@@ -6,8 +6,10 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from mailboat.delivery.policies import ClientPolicy
+from mailboat.domain import leg
 from mailboat.errors import Misconfigured, ProviderError, Throttled
 from mailboat.limits import breaker
 from mailboat.limits.breaker import Breakers, Permit
@@ -44,26 +46,28 @@ class Routes:
     """The ways that messages take in this process."""
 
     def __init__(self, providers: Directory, breakers: Breakers, turns: Turns, default: Sequence[str]) -> None:
-        self._providers, self._breakers, self._turns, self._default = providers, breakers, turns, tuple(default)
+        self._providers, self._breakers, self._turns = providers, breakers, turns
+        self._default = tuple(map(leg.parse, default))
         self._throttles: dict[str, Throttle] = {}
 
     def check(self, policy: ClientPolicy) -> Waits | None:
         """Before any work is done for a message: why it had better wait, since no provider is known to be well."""
         lines = self._lines(policy)
         if not lines or any(
-            self._breakers.state(line.key) == "closed" and self._wait(line) <= PATIENCE for _, line in lines
+            self._breakers.state(line.key) == "closed" and self._wait(line) <= PATIENCE for _, line, _ in lines
         ):
             return None
         return self.waits(policy)
 
-    async def stops(self, policy: ClientPolicy) -> AsyncGenerator[Stop, None]:
-        """The providers to try, in order, as far as they let the message through; each has to be `finished`. One that
-        asks us to slow down is waited for, not passed by. Raises Misconfigured when none is set up."""
+    async def stops(self, policy: ClientPolicy, message_id: UUID) -> AsyncGenerator[Stop, None]:
+        """The providers to try, in the message's order, as far as they let it through; each has to be `finished`. One
+        that asks us to slow down is waited for, not passed by. Raises Misconfigured when none is set up."""
         lines = self._lines(policy)
         if not lines:
-            named = ", ".join(policy.route or self._default)
+            named = ", ".join(name for name, _ in policy.route or self._default)
             raise Misconfigured(f"none of the route's providers is set up here: {named}")
-        for name, line in lines:
+        for place in leg.order([weight for _, _, weight in lines], message_id):
+            name, line, _ = lines[place]
             if self._throttle(line).wait(_now()) > PATIENCE and self._breakers.wait(line.key) == 0:
                 return
             if (permit := await self._breakers.enter(line.key, breaker.policy_of(line.breaker))) is not None:
@@ -72,7 +76,7 @@ class Routes:
     def waits(self, policy: ClientPolicy) -> Waits:
         """Why no provider could be asked, and until when."""
         lines = self._lines(policy)
-        return self._waits(lines, min(self._wait(line) for _, line in lines))
+        return self._waits(lines, min(self._wait(line) for _, line, _ in lines))
 
     async def pace(self, stop: Stop) -> None:
         """Wait for a turn at the provider: it has a maxPerSecond, or asked us to slow down."""
@@ -98,16 +102,19 @@ class Routes:
         """The message is done with this provider, whether it was asked or not."""
         await self._breakers.release(stop.permit)
 
-    def _lines(self, policy: ClientPolicy) -> list[tuple[str, Line]]:
-        """Those of the route's providers that are set up here, each once."""
-        found = ((name, self._providers.find(policy.namespace, name)) for name in policy.route or self._default)
-        return list({line.key: (name, line) for name, line in found if line is not None}.values())
+    def _lines(self, policy: ClientPolicy) -> list[tuple[str, Line, int]]:
+        """Those of the route's providers that are set up here, each once, with their weights."""
+        found = (
+            (name, self._providers.find(policy.namespace, name), weight)
+            for name, weight in policy.route or self._default
+        )
+        return list({line.key: (name, line, weight) for name, line, weight in found if line is not None}.values())
 
     def _wait(self, line: Line) -> float:
         return max(self._breakers.wait(line.key), self._throttle(line).wait(_now()))
 
-    def _waits(self, lines: Iterable[tuple[str, Line]], delay: float) -> Waits:
-        states = ", ".join(f"{name}: {self._breakers.state(line.key)}" for name, line in lines)
+    def _waits(self, lines: Iterable[tuple[str, Line, int]], delay: float) -> Waits:
+        states = ", ".join(f"{name}: {self._breakers.state(line.key)}" for name, line, _ in lines)
         return Waits(f"waits until a provider of its route is well ({states})", delay)
 
     def _throttle(self, line: Line) -> Throttle:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from mailboat.api.app_state import administrator, context_of
 from mailboat.delivery import senders
 from mailboat.delivery.administer import Administration
+from mailboat.domain import leg
 from mailboat.domain.address import InvalidAddress
 from mailboat.registry.folder import NAME as TEMPLATE_NAME
 
@@ -19,7 +20,8 @@ router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(admini
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as Kubernetes names
 Label = Annotated[str, Field(pattern=LABEL, max_length=63)]
 NULLABLE = ("quota_monthly", "retry_attempts", "retry_base_seconds", "retry_cap_seconds")
-Provider = Annotated[str, Field(pattern=LABEL, max_length=63)]
+ROUTE_ENTRY = r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?(=[0-9]{1,4})?$"  # a provider, or provider=weight
+RouteEntry = Annotated[str, Field(pattern=ROUTE_ENTRY, max_length=68)]
 
 
 class ClientChange(BaseModel):
@@ -29,7 +31,7 @@ class ClientChange(BaseModel):
 
     senders: list[Annotated[str, Field(max_length=320)]] | None = Field(None, max_length=100)
     templates: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=500)
-    route: list[Provider] | None = Field(None, max_length=10)
+    route: list[RouteEntry] | None = Field(None, max_length=10)
     lane: Literal["high", "normal", "bulk"] | None = None
     on_uncertain: Literal["resend", "hold"] | None = None
     rate_per_minute: int | None = Field(None, ge=1, le=100_000_000)
@@ -57,6 +59,13 @@ class ClientChange(BaseModel):
         for pattern in value or []:
             if not TEMPLATE_NAME.fullmatch(pattern.replace("*", "x").replace("?", "x")):
                 raise ValueError(f"{pattern!r} is neither a template's name nor a pattern like order-*")
+        return value
+
+    @field_validator("route")
+    @classmethod
+    def _route(cls, value: list[str] | None) -> list[str] | None:
+        if (name := leg.twice(value or [])) is not None:
+            raise ValueError(f"{name!r} is named twice: keep one of them")
         return value
 
     def values(self) -> dict[str, Any]:

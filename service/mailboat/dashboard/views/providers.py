@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from mailboat.dashboard.desk import Desk, Route
-from mailboat.domain import identifier
+from mailboat.domain import identifier, leg
 
 HOURS = 24
 KINDS = {"smtp": "SMTP", "ses": "Amazon SES", "sendgrid": "SendGrid", "mailgun": "Mailgun", "postmark": "Postmark",
@@ -56,7 +56,7 @@ class Providers:
         clients = await pool.fetch(_CLIENTS)
         known = [(row["namespace"], row["name"], row["kind"], row["allowed"]) for row in await pool.fetch(_RECORDS)]
         names = {name for _, name, _, _ in known}
-        route = self._desk.settings.default_route
+        route = leg.names(self._desk.settings.default_route)
         known += [("", name, name if name in KINDS else "", []) for name in route if name not in names]
         names |= set(route)
         known += [("", name, "", []) for name in sorted(set(attempts) - names)]
@@ -69,7 +69,7 @@ class Providers:
                 "attempts": attempts.get(name),
                 "event": events.get(name),
                 "conditions": _conditions(statuses.get((namespace, name))),
-                "clients": [c["name"] for c in clients if name in (c["route"] or route)],
+                "clients": [c["name"] for c in clients if name in (leg.names(c["route"]) or route)],
             }
             for namespace, name, kind, allowed in known
         ]

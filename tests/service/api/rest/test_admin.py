@@ -52,6 +52,8 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a pattern that covers nothing": ({"senders": ["*@*@b.c"]}, "invalid_field", "senders"),
     "a template pattern that is none": ({"templates": ["../*"]}, "invalid_field", "templates"),
     "a provider that is none": ({"route": ["SMTP!"]}, "invalid_field", "route[0]"),
+    "a weight that is none": ({"route": ["smtp=90", "ses=-1"]}, "invalid_field", "route[1]"),
+    "a provider twice": ({"route": ["smtp=90", "smtp=10"]}, "invalid_field", "route"),
     "a lane that is none": ({"lane": "urgent"}, "invalid_field", "lane"),
     "no messages a minute": ({"rate_per_minute": 0}, "invalid_field", "rate_per_minute"),
     "a rate beyond integers": ({"rate_burst": 10**30}, "invalid_field", "rate_burst"),
