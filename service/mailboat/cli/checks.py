@@ -18,11 +18,13 @@ from mailboat.db import engine, migrate, partitions, valkey
 from mailboat.db.states import Lane, State
 from mailboat.declare.seal import Sealer
 from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources
 from mailboat.errors import ConfigurationError, ProviderError, TemplateFault
 from mailboat.providers import records
 from mailboat.providers.base import Provider
 from mailboat.providers.registry import providers_for
 from mailboat.registry.folder import Folder
+from mailboat.render import base, confine
 from mailboat.render.base import Job
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
@@ -167,6 +169,29 @@ async def hints(url: str) -> AsyncIterator[Finding]:
         yield ok("valkey persistence", "no fault (none is needed: it holds hints only)")
 
 
+_WALLS = {
+    "seccomp": (
+        "a template that broke out of its engine could ask the kernel for sockets and programs",
+        "take a kernel with CONFIG_SECCOMP_FILTER, and let the container call seccomp (seccompProfile: RuntimeDefault)",
+    ),
+    "landlock": (
+        "a template that broke out of its engine could read the files that Mailboat can read",
+        "take Linux 5.13 or newer with landlock among its lsm=, and a container that may call it; seccomp still stands",
+    ),
+}
+"""Of each wall around render processes: what can happen without it, and what to do."""
+
+
+async def containment() -> AsyncIterator[Finding]:
+    """The walls of the kernel's around render processes, as they would be on this machine."""
+    for name, why in confine.WALLS.items():
+        if reason := why():
+            harm, remedy = _WALLS[name]
+            yield warn(f"containment {name}", f"missing ({reason}): {harm}", remedy)
+        else:
+            yield ok(f"containment {name}", "stands around render processes")
+
+
 async def templates(root: str) -> AsyncIterator[Finding]:
     """Each template of the folder, rendered with its example."""
     folder = Folder(root)
@@ -181,7 +206,7 @@ async def templates(root: str) -> AsyncIterator[Finding]:
             yield _broken(name, fault)
         else:
             if loaded is not None:
-                jobs[name] = Job(loaded[0], msgspec.json.encode(loaded[0].sources.example))
+                jobs[name] = Job(loaded[0], base.example(loaded[0].sources))
     pools = Pools(1)
     try:
         outcomes = dict(zip(jobs, await pools.render(list(jobs.values())), strict=True)) if jobs else {}
@@ -189,11 +214,15 @@ async def templates(root: str) -> AsyncIterator[Finding]:
         await pools.close()
     sound = [name for name, outcome in outcomes.items() if isinstance(outcome, Rendered)]
     for name, outcome in outcomes.items():
-        if isinstance(outcome, Exception) and jobs[name].revision.sources.example:
+        if isinstance(outcome, Exception) and _has_example(jobs[name].revision.sources):
             yield _broken(name, outcome)
         elif isinstance(outcome, Exception):
             yield warn(f"template {name}", f"without data: {outcome}", "give it an example, so that it can be tried")
     yield ok("templates", f"{len(sound)} render with their example: {', '.join(sound) or 'none there'}")
+
+
+def _has_example(sources: Sources) -> bool:
+    return bool(sources.example) or "PreviewProps" in sources.files[sources.entry]
 
 
 def _broken(name: str, fault: Exception) -> Finding:

@@ -34,7 +34,7 @@ from mailboat.telemetry import configure_logs
 )
 @click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def doctor(data: Path, nameserver: str, form: str) -> int:
-    """Check settings, servers, providers, templates, workers, disk, and the DNS of sender domains.
+    """Check settings, servers, providers, containment, templates, workers, disk, and the DNS of sender domains.
 
     A line a check: ok, warn, fail or skip, and what to do. The exit code is 1 if something failed.
     """
@@ -76,6 +76,7 @@ async def _examine(chosen: Settings, data: Path, nameserver: str) -> AsyncGenera
             _of_database(pool, chosen, nameserver) if reachable else _unknown(),
             checks.hints(chosen.redis_url),
             checks.providers(chosen, pool, reachable),
+            checks.containment(),
             checks.templates(chosen.templates),
             checks.disk(_places(chosen, data)),
         ):

@@ -49,10 +49,14 @@ def public(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(PUBLIC)}
 
 
+WALLS = {"seccomp": seccomp.missing, "landlock": landlock.missing}
+"""What tells of each wall of the kernel's why it is missing; '' where it is there."""
+
+
 def missing() -> Iterator[str]:
     """The walls that this kernel, or the policy of this container, does not offer, and why."""
-    for name, wall in (("seccomp", seccomp), ("landlock", landlock)):
-        if reason := wall.missing():
+    for name, why in WALLS.items():
+        if reason := why():
             yield f"{name} ({reason})"
 
 

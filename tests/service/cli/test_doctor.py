@@ -18,8 +18,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mailboat.cli import checks
 from mailboat.cli.dns_checks import Dns, Signature, check, public_key
 from mailboat.cli.findings import Finding
+from mailboat.render import confine
 from mailboat.settings import Settings, variable
 
 Report = dict[str, dict[str, str]]
@@ -161,6 +163,28 @@ def test_an_empty_database_is_told_to_migrate(examine: Any, settings_of: Any, da
 def test_valkey_that_is_away_is_a_warning_since_mail_goes_on(examine: Any, settings_of: Any, free_port: Any) -> None:
     _, found = examine(settings_of(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
     assert found["valkey"]["level"] == "warn"
+
+
+async def test_each_wall_around_render_processes_is_named_and_what_its_lack_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(confine.WALLS, "seccomp", lambda: "Operation not permitted")
+    monkeypatch.setitem(confine.WALLS, "landlock", lambda: "")
+    seccomp, landlock = [finding async for finding in checks.containment()]
+    assert (seccomp.check, seccomp.level) == ("containment seccomp", "warn")
+    assert seccomp.detail.startswith("missing (Operation not permitted): a template that broke out")
+    assert "RuntimeDefault" in seccomp.remedy
+    assert (landlock.check, landlock.level, landlock.remedy) == ("containment landlock", "ok", "")
+
+
+async def test_a_react_template_is_tried_with_its_own_example(tmp_path: Path) -> None:
+    mail = "export default function Mail({ order }) {\n  return <p>{order.id.length}</p>;\n}\n"
+    (tmp_path / "good.tsx").write_text(mail + "Mail.PreviewProps = { order: { id: 'A-1' } };")
+    (tmp_path / "bad.tsx").write_text(mail + "Mail.PreviewProps = { order: {} };")
+    (tmp_path / "bare.tsx").write_text(mail)
+    found = {finding.check: finding async for finding in checks.templates(str(tmp_path))}
+    assert found["templates"].detail == "1 render with their example: good"
+    assert (found["template bad"].level, found["template bare"].level) == ("fail", "warn")
 
 
 async def test_the_dkim_key_in_dns_is_compared_with_ours(zone: dict[str, list[str]], tmp_path: Path) -> None:
