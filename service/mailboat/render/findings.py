@@ -38,6 +38,9 @@ _TAG = re.compile(r"([^<>]*)>([^<]*)")
 _HIDDEN = re.compile(r"display\s*:\s*none|\bhidden\b|data-skip-in-text", re.IGNORECASE)
 _IMAGE = re.compile(r"<img\b", re.IGNORECASE)
 _ALT = re.compile(r"\salt\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"""\s(src|background|href)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[#%{\[<]|\Z)", re.IGNORECASE)
+"""An address with its scheme, a place in the mail itself, or what the provider puts an address for."""
 
 
 def warnings(html: str) -> tuple[str, ...]:
@@ -78,6 +81,7 @@ def thorough(rendered: Rendered) -> Rendered:
     elements = sorted({name.lower() for name in _ELEMENT.findall(_without_comments(html))})
     if elements:
         found.append(f"Mail programs leave out {', '.join(f'<{name}>' for name in elements)}.")
+    found += _relative(html)
     found += [f"There is no rule for class {name!r}." for name in _bare_classes(html, found)][:MOST_LISTED]
     return Rendered(rendered.subject, rendered.html, rendered.text, tuple(dict.fromkeys(found)))
 
@@ -88,6 +92,17 @@ def _bare_classes(html: str, found: list[str]) -> Iterator[str]:
     for name in dict.fromkeys(word for value in _CLASS.finditer(html) for word in (value[1] or value[2]).split()):
         if name.lower() not in known and not any(repr(name) in each for each in found):
             yield name
+
+
+def _relative(html: str) -> Iterator[str]:
+    """Of pictures and of links each a sentence, if there are relative ones: a mail has no address of its own."""
+    relative: dict[str, str] = {}
+    for found in _ADDRESS.finditer(_without_comments(html)):
+        address = found[2] or found[3] or ""
+        if not _ABSOLUTE.match(address):
+            relative.setdefault("a link" if found[1].lower() == "href" else "an image", address)
+    for what, address in relative.items():
+        yield f"The address of {what} is relative, {address[:100]!r}: begin it with https:// and a host."
 
 
 def has_preview(html: str) -> bool:

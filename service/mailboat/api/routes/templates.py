@@ -103,7 +103,7 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
     if body.data is not None:
         validate.check_data(revision, body.data)
     data = base.example(revision.sources) if body.data is None else msgspec.json.encode(body.data)
-    (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale)])
+    (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale, thorough=True)])
     if isinstance(outcome, TemplateFault):
         raise Problem(
             422,
