@@ -16,6 +16,7 @@ MailboatError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -74,11 +75,13 @@ class ProviderError(MailboatError):
 
     retryable: would the same message succeed later?  counts: does it say that the provider is unwell?
     ambiguous: may the message have been sent all the same?
+    dead: addresses of which the provider says that no mail will ever arrive there, with its words.
     """
 
     retryable = False
     counts = False
     ambiguous = False
+    dead: Mapping[str, str] = MappingProxyType({})
 
 
 class Unavailable(ProviderError):

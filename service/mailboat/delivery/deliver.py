@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -55,6 +56,7 @@ class _Tried(NamedTuple):
     started_at: datetime
     seconds: float
     moves_on: bool = False
+    dead: Mapping[str, str] = MappingProxyType({})  # addresses that no mail will ever reach, and who says so
 
 
 class Lease(Protocol):
@@ -230,6 +232,8 @@ class Deliverer:
         decided = tried.verdict
         if barred:
             decided = msgspec.structs.replace(decided, fates=barred | decided.fates)
+        if tried.dead:
+            await self._bury(tried)
         await self._booker.book(
             Booking(
                 tried.message.id,
@@ -242,6 +246,24 @@ class Deliverer:
             )
         )
         _report(tried.message, policy, tried.provider, decided)
+
+    async def _bury(self, tried: _Tried) -> None:
+        """Suppress what was refused for good, before the news of it is out. Where that fails the next mail to the
+        address finds out again."""
+        entries = [
+            suppressions.Entry(
+                client_id=tried.message.client_id,
+                address=suppressions.key_of(email),
+                reason="bounce",
+                source=tried.provider or "",
+                detail=storable(detail),
+            )
+            for email, detail in tried.dead.items()
+        ]
+        try:
+            await suppressions.bar(self._pool, entries)
+        except (*engine.AWAY, asyncpg.PostgresError) as error:
+            log.warning("not suppressed", message_id=str(tried.message.id), error=str(error) or type(error).__name__)
 
     async def _sent(
         self, message: Claimed, rendered: Rendered, policy: ClientPolicy, settled: dict[str, Fate]
@@ -318,7 +340,8 @@ class Deliverer:
             emails = [address.email for address in recipients]
             decided = verdict.of_receipt(receipt, emails, _try(message), policy.retries)
         again = error is not None and route.moves_on(error, policy)
-        return _Tried(message, stop.name, receipt, decided, started_at, time.perf_counter() - begun, again)
+        seconds = time.perf_counter() - begun
+        return _Tried(message, stop.name, receipt, decided, started_at, seconds, again, _dead(receipt, error))
 
     async def _ask(
         self,
@@ -401,6 +424,14 @@ def _barred(settled: dict[str, Fate], barred: dict[str, Fate]) -> Verdict:
     """Nobody is left to send to, since the last ones are suppressed."""
     some_sent = any(fate.status == "sent" for fate in settled.values())
     return Verdict("sent" if some_sent else "failed", "failed", next(iter(barred.values())).detail)
+
+
+def _dead(receipt: Receipt | None, error: ProviderError | None) -> Mapping[str, str]:
+    """The addresses that the provider calls dead, and its words."""
+    if error is not None:
+        return error.dead
+    refused = receipt.refused if receipt is not None else {}
+    return {email: refusal.detail for email, refusal in refused.items() if refusal.dead}
 
 
 async def _hand_over(provider: Provider, request: Any) -> Receipt:

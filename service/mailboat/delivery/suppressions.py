@@ -84,7 +84,7 @@ def key_of(text: str) -> str:
         return text.strip().lower()[:LONGEST].replace("\0", "")
 
 
-async def bar(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+async def bar(connection: asyncpg.Connection | asyncpg.Pool, entries: Sequence[Entry]) -> None:
     """Suppress; those that are suppressed already stay as they are."""
     await connection.execute(_BAR_AGAIN, *_columns(entries))
 

@@ -94,10 +94,12 @@ class Mail(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A provider's answer about one recipient that it did not take."""
+    """A provider's answer about one recipient that it did not take. `dead`: it says of the address itself that no mail
+    will ever arrive there."""
 
     detail: str
     retryable: bool
+    dead: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True):

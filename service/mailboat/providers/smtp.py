@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 PORTS = {"smtp": 587, "smtps": 465}
 _TOO_MANY = re.compile(r"[45]\.5\.3\b")
+# What RFC 3463 (and RFC 7505) has for an address that takes no mail, now or later: no such mailbox, no such domain, no
+# address, moved, null MX, switched off. 5.1.0 says too little for that, and 5.2.2 (full) and 5.7.x (policy) are about
+# today or about us.
+_DEAD = re.compile(r"5\.(?:1\.(?:1|2|3|6|10)|2\.1)(?![\d.])")
+_ECHO = re.compile(r"<[^<>]*>|\S+@\S+")  # the address, which may say anything
+# Servers borrow these codes for what is not about the address: Gmail says 5.2.1 of a mailbox that gets too much mail.
+_BORROWED = re.compile(
+    r"\brate\b|temporar|\bblock|black ?list|spam|polic|reputation|\bspf\b|\bdkim\b|dmarc|relay\w* (?:access )?denied",
+    re.IGNORECASE,
+)
 
 
 class Smtp:
@@ -119,14 +129,20 @@ class _Progress:
             self._detail = str(_accepted(dialogue))
             self.open = [one for one, reply in refused.items() if _over_limit(reply)]
         elif not self._detail:
-            raise _nobody(refused)
+            raise self._nobody(refused)
         else:
             self.open = []
         self._refused |= {
-            one: Refusal(str(reply), retryable=reply.code < 500)
+            one: Refusal(str(reply), retryable=reply.code < 500, dead=_is_dead(reply))
             for one, reply in refused.items()
             if one not in self.open
         }
+
+    def _nobody(self, refused: dict[bytes, Reply]) -> ProviderError:
+        error = _nobody(refused)
+        names = self._request.recipients
+        error.dead = {name: str(reply) for one, reply in refused.items() if _is_dead(reply) for name in names[one]}
+        return error
 
     def give_up(self, error: ProviderError) -> None:
         """Raise the error again, unless somebody already has the mail: then it is theirs who have not."""
@@ -188,6 +204,15 @@ def _nobody(refused: dict[bytes, Reply]) -> ProviderError:
         if reply.code in NOT_US:
             return Misconfigured(said)
     return Rejected(f"every recipient was refused: {said}")
+
+
+def _is_dead(reply: Reply) -> bool:
+    """Whether a recipient was refused because mail never arrives at its address."""
+    return (
+        reply.code >= 500
+        and _DEAD.match(reply.text) is not None
+        and _BORROWED.search(_ECHO.sub("", reply.text)) is None
+    )
 
 
 def _over_limit(reply: Reply) -> bool:

@@ -217,7 +217,7 @@ class TestRefusals:
             mail = mail_of(to=["a@example.com", "b@example.com", "c@example.com"])
             receipt = await send(provider_at(server.port), mail)
         assert receipt.refused == {
-            "a@example.com": Refusal("550 5.1.1 unknown", retryable=False),
+            "a@example.com": Refusal("550 5.1.1 unknown", retryable=False, dead=True),
             "b@example.com": Refusal("450 4.2.1 busy", retryable=True),
         }
         assert len(server.mails) == 1
