@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,12 +20,17 @@ from mailboat.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+log = structlog.get_logger()
 LOCK = 0x6D61696C626F6174  # "mailboat"
 OLDEST = 150000
 
 
 def upgrade(dsn: str) -> None:
-    """Migrate to the newest schema and make partitions ahead. Raises ConfigurationError when it cannot be done."""
+    """Migrate to the newest schema and make partitions ahead. Raises ConfigurationError when it cannot be done.
+
+    A schema that a newer Mailboat made stays as it is: migrations only add, so that the older one works with it too,
+    and the way back must be open.
+    """
     try:
         asyncio.run(_upgrade(dsn))
     except (OSError, asyncpg.PostgresError, SQLAlchemyError, ValueError) as error:
@@ -60,6 +67,11 @@ def head() -> str | None:
 def _run(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        log.warning("the schema is of a newer Mailboat; it stays", revision=found, newest_known=head())
+        return
     command.upgrade(config, "head")
 
 

@@ -52,6 +52,23 @@ def test_an_upgrade_can_be_repeated(empty_dsn: str, tables_of: Any) -> None:
     assert tables_of(empty_dsn) == before >= {"messages", "queue", "clients"}
 
 
+def test_a_schema_of_a_newer_mailboat_stays_so_that_one_can_go_back(empty_dsn: str, tables_of: Any, aside: Any) -> None:
+    migrate.upgrade(empty_dsn)
+    before = tables_of(empty_dsn)
+
+    async def execute(statement: str) -> Any:
+        connection = await asyncpg.connect(empty_dsn)
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    aside.run(execute("update alembic_version set version_num = '9999'"))
+    migrate.upgrade(empty_dsn)
+    assert tables_of(empty_dsn) == before
+    assert [row[0] for row in aside.run(execute("select version_num from alembic_version"))] == ["9999"]
+
+
 def test_many_upgrades_at_once_do_the_work_of_one(empty_dsn: str, tables_of: Any) -> None:
     with concurrent.futures.ThreadPoolExecutor(6) as threads:
         assert list(threads.map(migrate.upgrade, [empty_dsn] * 6)) == [None] * 6
