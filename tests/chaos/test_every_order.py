@@ -184,10 +184,8 @@ class Road(RuleBasedStateMachine):
     def be_taken_for_dead(self, n: int) -> None:
         """Its heartbeat stops for longer than the lease, and it goes on afterwards."""
         worker = self.workers[n]
-        self.run(
-            self.pool.execute("update workers set heartbeat_at = now() - interval '1 day' where id = $1", worker.id)
-        )
-        self._taken_over(worker.id, self._take(statements.TAKE_OVER_DEAD, 60.0))
+        beats = {row["id"]: row["heartbeat_at"] for row in self.run(self.pool.fetch(statements.HEARTBEATS))}
+        self._taken_over(worker.id, self._take(statements.TAKE_OVER_DEAD, [worker.id], [beats[worker.id]]))
         self.run(self.pool.execute(statements.HEARTBEAT, worker.id))
 
     @precondition(lambda self: any(worker.hands for worker in self.workers))

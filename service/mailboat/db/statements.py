@@ -2,7 +2,8 @@
 
 Batches travel as arrays, one array per column. Locks are taken in one order everywhere (usage, idempotency, queue; each
 sorted by its key), and rows that others hold are skipped, so that no two statements here can wait for each other in
-a circle.
+a circle. What a sweep has locked comes to its update as an array, which leads to the primary key whatever the planner
+believes about a table that grows: joined, five thousand rows of half a million made it read them all.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ join idempotency i on i.client_id = t.client_id and i.key = t.key
 CLAIM = """
 with mine as (
     update queue set state = 2, owner = $2, attempts = attempts + 1, updated_at = now()
-    where id in (select id from queue where id = any($1::uuid[]) and state = 1 for update skip locked)
+    where id = any(array(select id from queue where id = any($1::uuid[]) and state = 1 for update skip locked))
     returning id, client_id, lane, attempts, forgiven
 )
 select mine.id, mine.client_id, mine.lane, mine.attempts, mine.forgiven, m.created_at, m.template, m.revision, m.locale,
@@ -198,8 +199,8 @@ select id from booked
 # claimed until then.
 GIVE_BACK = """
 update queue set state = 1, owner = null, attempts = attempts - 1, updated_at = now()
-where id in (select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2
-             and updated_at <= coalesce($3::timestamptz, now()) for update skip locked)
+where id = any(array(select id from queue where id = any($1::uuid[]) and state = 2 and owner = $2
+                     and updated_at <= coalesce($3::timestamptz, now()) for update skip locked))
 returning id, client_id, lane
 """
 
@@ -227,6 +228,7 @@ where q.id = t.id and q.state = 2 and q.owner = $5 and q.attempts = t.number
 """
 
 REGISTER = "insert into workers (name) values ($1) returning id"
+HEARTBEATS = "select id, heartbeat_at from workers"
 HEARTBEAT = "update workers set heartbeat_at = now() where id = $1 returning id"
 # A row with its id again, should housekeeping have taken us for dead.
 REVIVE = "insert into workers (id, name) values ($1, $2) on conflict (id) do update set heartbeat_at = now()"
@@ -235,15 +237,27 @@ RETIRE = "delete from workers where id = $1"
 
 RELEASE_DUE = """
 update queue set state = 1, updated_at = now()
-where id in (select id from queue where state = 0 and run_at <= now() order by run_at limit $1 for update skip locked)
+where id = any(array(select id from queue where state = 0 and run_at <= now()
+                     order by run_at limit $1 for update skip locked))
 returning id, client_id, lane
 """
 
+# Retries that were dated before the clock was set back: as late by the new time as they were by the old one. What a
+# caller has dated stays where it is.
+SET_BACK = """
+update queue set run_at = run_at - (updated_at - now()), updated_at = now()
+where id = any(array(select id from queue where state = 0 and updated_at > now() + interval '1 second'
+                         and (attempts > 0 or error is not null) for update skip locked))
+"""
+
 # Nobody has claimed these for $2 seconds: the hint was lost, if the lane's doorbell is empty or they are its oldest.
+# What was touched in the future was so before the clock was set back.
 RING_AGAIN = """
 update queue set updated_at = now()
-where id in (select id from queue where state = 1 and lane = $1 and updated_at < now() - $2 * interval '1 second'
-             order by run_at limit $3 for update skip locked)
+where id = any(array(select id from queue
+                     where state = 1 and lane = $1
+                         and updated_at not between now() - $2 * interval '1 second' and now() + interval '1 minute'
+                     order by run_at limit $3 for update skip locked))
 returning id, client_id, lane
 """
 
@@ -276,11 +290,12 @@ with gone as (
 select id, client_id, lane, state from moved
 """
 
-# Their owner's heartbeat has stopped, or it never existed. $2: seconds.
+# Their owner's heart stands still, or it never existed. $2, $3: ids and last beats of such owners; one that has beaten
+# since is alive.
 TAKE_OVER_DEAD = _TAKE_OVER.format(
     tell=tell("ended"),
-    condition="(owner in (select id from workers where heartbeat_at < now() - $2 * interval '1 second') "
-    "or not exists (select from workers where workers.id = queue.owner))",
+    condition="(owner in (select id from workers join unnest($2::int[], $3::timestamptz[]) as still(id, heartbeat_at) "
+    "using (id, heartbeat_at)) or not exists (select from workers where workers.id = queue.owner))",
 )
 # Earlier lives of the same slot are dead by definition. $2: name, $3: own id.
 TAKE_OVER_NAMESAKES = _TAKE_OVER.format(
@@ -289,13 +304,15 @@ TAKE_OVER_NAMESAKES = _TAKE_OVER.format(
 # Mine, but not among what I hold: the claim was committed and its answer lost. $2: own id, $3: ids that I held at some
 # time after $4. What is claimed is held from before its claim until after its booking.
 TAKE_OVER_LOST = _TAKE_OVER.format(
-    tell=tell("ended"), condition="owner = $2 and updated_at < $4 and id <> all($3::uuid[])"
+    tell=tell("ended"),
+    condition="owner = $2 and updated_at not between $4 and $4 + interval '1 minute' and id <> all($3::uuid[])",
 )
 
 # Again, as if new: attempts so far are forgiven. $1: ids, $2: states that may be replayed.
 REPLAY = """
 update queue set state = 1, forgiven = attempts, run_at = now(), error = null, updated_at = now()
-where id in (select id from queue where id = any($1::uuid[]) and state = any($2::smallint[]) for update skip locked)
+where id = any(array(select id from queue where id = any($1::uuid[]) and state = any($2::smallint[])
+                     for update skip locked))
 returning id, client_id, lane
 """
 # A person decided that held mail is not to be sent again.

@@ -43,7 +43,7 @@ from mailboat.settings import Settings
 from mailboat.telemetry import Traces, configure_logs
 from mailboat.worker.broker import DoorbellBroker
 from mailboat.worker.housekeeping import Housekeeping
-from mailboat.worker.owner import Owner
+from mailboat.worker.owner import Owner, Watch
 from mailboat.worker.reconciler import Reconciler
 
 log = structlog.get_logger()
@@ -151,7 +151,7 @@ class Worker:
             redis=self._redis,
             owner=owner,
             attempts=settings.retry_attempts,
-            lease=settings.lease_seconds,
+            watch=Watch(settings.lease_seconds),
             work=self._deliverer,
         )
         self._housekeeping = Housekeeping(settings, pool)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import asyncpg
 import structlog
@@ -75,3 +77,20 @@ class Owner:
         if silence >= self._lease / 2:
             self._steady_since = at
         self._beaten_at = at
+
+
+class Watch:
+    """Whose heart stands still: no beat for a lease of our own time. Postgres's clock may be set meanwhile."""
+
+    def __init__(self, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease, self._clock = lease, clock
+        self._seen: dict[int, tuple[datetime, float]] = {}  # by worker: its last beat, and since when we know it
+
+    def still(self, beats: Mapping[int, datetime]) -> dict[int, datetime]:
+        """The last beats of these workers, by id: those of the ones whose heart stands still."""
+        now, seen = self._clock(), self._seen
+        self._seen = {
+            worker: seen[worker] if worker in seen and seen[worker][0] == beat else (beat, now)
+            for worker, beat in beats.items()
+        }
+        return {worker: beat for worker, (beat, since) in self._seen.items() if now - since >= self._lease}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from redis.exceptions import RedisError
 from mailboat.db import engine, statements
 from mailboat.db.states import Lane, State
 from mailboat.delivery import ring
-from mailboat.worker.owner import Owner
+from mailboat.worker.owner import Owner, Watch
 
 log = structlog.get_logger()
 TICK_SECONDS = 0.5
@@ -27,6 +29,7 @@ RELEASED_AT_ONCE = 5000
 LOST_AFTER_SECONDS = 2.0  # a queued row that nobody claimed although its lane's doorbell is silent
 # Where the doorbell is never silent a lost hint shows when its row has become one of the oldest.
 OVERDUE_SECONDS, OVERDUE_AT_ONCE, OVERDUE_TICKS = 10.0, 100, 10
+SET_BACK_SECONDS = 1.0  # a smaller step only makes retries late
 
 
 class Work(Protocol):
@@ -46,13 +49,14 @@ class Reconciler:
         redis: Redis,
         owner: Owner,
         attempts: int,
-        lease: float,
+        watch: Watch,
         work: Work,
     ) -> None:
         self._pool, self._redis, self._owner = pool, redis, owner
-        self._attempts, self._lease, self._work = attempts, lease, work
+        self._attempts, self._watch, self._work = attempts, watch, work
         self._doorbell = ring.Doorbell(redis)
         self._ticks = 0
+        self._clocks: tuple[datetime, float] | None = None  # Postgres's and ours, at the last tick
 
     async def run(self) -> None:
         """Tick, for ever."""
@@ -69,6 +73,10 @@ class Reconciler:
 
     async def tick(self) -> None:
         """One look at everything. Raises what `engine.AWAY` names."""
+        # What is claimed after this moment is not looked at for lost claims, however long a statement takes to arrive.
+        moment = await self._pool.fetchval("select now()")
+        if self._was_set_back(moment, time.monotonic()):
+            log.warning("postgres's clock was set back", retries=await self._pool.execute(statements.SET_BACK))
         await self._ring(await self._pool.fetch(statements.RELEASE_DUE, RELEASED_AT_ONCE))
         silent = await self._silent_lanes()
         for lane in silent:
@@ -78,14 +86,23 @@ class Reconciler:
             for lane in set(Lane) - set(silent):
                 overdue = await self._pool.fetch(statements.RING_AGAIN, lane, OVERDUE_SECONDS, OVERDUE_AT_ONCE)
                 await self._ring(overdue)
+        still = await self.look_after_others()
         if self._owner.may_take_over:
-            await self._take_over(statements.TAKE_OVER_DEAD, self._lease)
-        await self._let_go()
+            await self._take_over(statements.TAKE_OVER_DEAD, list(still), list(still.values()))
+        await self._let_go(moment)
 
-    async def _let_go(self) -> None:
+    async def look_after_others(self) -> dict[int, datetime]:
+        """The last beats of the workers whose heart stands still."""
+        rows = await self._pool.fetch(statements.HEARTBEATS)
+        return self._watch.still({row["id"]: row["heartbeat_at"] for row in rows})
+
+    def _was_set_back(self, theirs: datetime, ours: float) -> bool:
+        """Whether less time has passed for Postgres than for us since the last tick; a slow answer looks the same."""
+        before, self._clocks = self._clocks, (theirs, ours)
+        return before is not None and (theirs - before[0]).total_seconds() < ours - before[1] - SET_BACK_SECONDS
+
+    async def _let_go(self, moment: datetime) -> None:
         """What is ours in the table but not in our hands, or in our hands no more: given back, or taken over."""
-        # The moment before the look: what is claimed later is not in it, however long the statement takes to arrive.
-        moment = await self._pool.fetchval("select now()")
         holding, unsent = set(self._work.holding), set(self._work.unsent)
         given_back = unsent - holding
         if given_back:

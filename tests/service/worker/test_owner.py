@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mailboat.db import engine
 from mailboat.worker import owner as module
-from mailboat.worker.owner import Owner
+from mailboat.worker.owner import Owner, Watch
 
 LEASE = 10.0
 
@@ -115,3 +116,18 @@ async def test_a_heartbeat_survives_postgres(own_postgres, eventually):
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
     await pool.close()
+
+
+def test_a_heart_stands_still_after_a_lease_without_a_beat_however_the_beats_are_dated() -> None:
+    now = 0.0
+    watch = Watch(10.0, lambda: now)
+    first, past, future = (datetime(year, 1, 1, tzinfo=UTC) for year in (2026, 2020, 2030))
+    assert watch.still({1: first, 2: first, 3: first}) == {}
+    now = 9.0
+    assert watch.still({1: first, 2: past, 3: future}) == {}
+    now = 10.0
+    assert watch.still({1: first, 2: past, 3: future}) == {1: first}
+    now = 19.0
+    assert watch.still({1: past, 2: past}) == {2: past}
+    now = 30.0
+    assert watch.still({3: future}) == {}  # it was away, and is seen for the first time

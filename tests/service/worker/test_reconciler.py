@@ -11,10 +11,11 @@ from uuid import UUID
 
 import pytest
 
+from mailboat.db import statements
 from mailboat.db.states import Lane, State
 from mailboat.delivery import ring
 from mailboat.worker import reconciler as module
-from mailboat.worker.owner import Owner
+from mailboat.worker.owner import Owner, Watch
 from mailboat.worker.reconciler import Reconciler
 
 ATTEMPTS = 3
@@ -26,10 +27,17 @@ class Here:
 
     def __init__(self, pool: Any, redis: Any, owner: Owner) -> None:
         self.owner, self.work = owner, SimpleNamespace(holding={}, unsent=set())
+        self.clock = 0.0
+        watch = Watch(LEASE, lambda: self.clock)
         self.reconciler = Reconciler(
-            pool=pool, redis=redis, owner=owner, attempts=ATTEMPTS, lease=LEASE, work=self.work
+            pool=pool, redis=redis, owner=owner, attempts=ATTEMPTS, watch=watch, work=self.work
         )
         self.tick = self.reconciler.tick
+
+    async def after(self, seconds: float) -> None:
+        """So much later, by our own clock."""
+        await self.reconciler.look_after_others()
+        self.clock += seconds
 
 
 @pytest.fixture
@@ -89,8 +97,9 @@ async def test_a_lane_in_which_hints_wait_is_left_to_them(here, put, redis, rung
 
 
 async def test_mail_of_a_dead_worker_goes_on_with_its_attempt_on_record(here, put, row, rung, query, worker_row):
-    dead, gone = worker_row("dead", silence=LEASE + 1), 999
+    dead, gone = worker_row("dead"), 999
     orphans = [put(state=State.SENDING, owner=owner, attempts=1) for owner in (dead, gone)]
+    await here.after(LEASE)
     await here.tick()
     assert await rung() == set(orphans)
     for one in orphans:
@@ -98,17 +107,71 @@ async def test_mail_of_a_dead_worker_goes_on_with_its_attempt_on_record(here, pu
         assert attempts_of(query, one) == [(1, "abandoned")]
 
 
-async def test_mail_of_a_living_worker_is_left_alone(here, put, row, worker_row):
-    living = worker_row("living", silence=LEASE - 3)
+@pytest.mark.parametrize("seconds", [LEASE - 1, LEASE])
+async def test_mail_of_a_living_worker_is_left_alone(seconds, here, put, row, query, worker_row):
+    living = worker_row("living")
     message_id = put(state=State.SENDING, owner=living, attempts=1, age=60)
+    await here.after(seconds)
+    if seconds >= LEASE:
+        query("update workers set heartbeat_at = now() where id = $1", living)
     await here.tick()
     assert (row(message_id)["state"], row(message_id)["owner"]) == (State.SENDING, living)
+
+
+async def test_a_worker_that_beats_while_it_is_taken_for_dead_is_left_alone(here, put, row, query, worker_row):
+    dead = worker_row("dead")
+    message_id = put(state=State.SENDING, owner=dead, attempts=1)
+    await here.after(LEASE)
+    still = await here.reconciler.look_after_others()
+    assert dead in still
+    query("update workers set heartbeat_at = now() where id = $1", dead)
+    await here.reconciler._take_over(statements.TAKE_OVER_DEAD, list(still), list(still.values()))
+    assert row(message_id)["state"] == State.SENDING
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+async def test_a_step_of_postgres_s_clock_kills_nobody_and_saves_nobody(step, here, put, row, query, worker_row):
+    """After a step forward every heartbeat is old, after one back it lies ahead: neither says who lives."""
+    living, dead = worker_row("living"), worker_row("dead")
+    mails = [put(state=State.SENDING, owner=owner, attempts=1) for owner in (living, dead)]
+    query("update workers set heartbeat_at = heartbeat_at - $1::interval where id = any($2)", step, [living, dead])
+    await here.tick()
+    assert [row(mail)["state"] for mail in mails] == [State.SENDING, State.SENDING]
+    await here.after(LEASE)
+    query("update workers set heartbeat_at = now() where id = $1", living)
+    await here.tick()
+    assert [row(mail)["state"] for mail in mails] == [State.SENDING, State.QUEUED]
+
+
+async def test_a_clock_that_is_set_back_delays_no_retry_and_moves_no_date(here, put, row):
+    """Each was due in 30 seconds when the clock was set back by an hour."""
+    due, ahead = datetime.now(UTC) + timedelta(seconds=3630), -3600
+    retried = put(state=State.SCHEDULED, run_at=due, attempts=1, age=ahead)
+    postponed = put(state=State.SCHEDULED, run_at=due, error="no provider may be asked now", age=ahead)
+    dated = put(state=State.SCHEDULED, run_at=due, age=ahead)
+    await here.tick()
+    assert row(retried)["run_at"] == due  # nothing was seen to happen to the clock
+    here.reconciler._clocks = (datetime.now(UTC) + timedelta(hours=1), here.reconciler._clocks[1])
+    await here.tick()
+    for one in (retried, postponed):
+        assert 0 < (row(one)["run_at"] - datetime.now(UTC)).total_seconds() < 60
+    assert row(dated)["run_at"] == due
+
+
+async def test_what_was_touched_before_the_clock_was_set_back_is_not_forgotten(here, put, row, rung):
+    """Its hint was lost, or its claim's answer was."""
+    queued = put(age=-3600)
+    claimed = put(state=State.SENDING, owner=here.owner.id, attempts=1, age=-3600)
+    await here.tick()
+    assert await rung() == {queued, claimed}
+    assert row(claimed)["state"] == State.QUEUED
 
 
 async def test_nobody_is_taken_for_dead_before_postgres_has_answered_us_for_a_lease(pool, redis, put, row, worker_row):
     owner = await Owner.register(pool, "me", 1.0, LEASE)
     here = Here(pool, redis, owner)
-    message_id = put(state=State.SENDING, owner=worker_row("dead", silence=LEASE + 1), attempts=1)
+    message_id = put(state=State.SENDING, owner=worker_row("dead"), attempts=1)
+    await here.after(LEASE)
     await here.tick()
     assert row(message_id)["state"] == State.SENDING
 
@@ -128,8 +191,9 @@ async def test_an_orphan_ends_as_its_client_wants_it(
     columns, attempts, state, here, put, row, rung, query, new_client, worker_row
 ):
     client = new_client(**columns)
-    dead = worker_row("dead", silence=LEASE + 1)
+    dead = worker_row("dead")
     message_id = put(state=State.SENDING, owner=dead, attempts=attempts, client_id=client.id)
+    await here.after(LEASE)
     await here.tick()
     found = row(message_id)
     assert found["state"] == state
@@ -139,16 +203,19 @@ async def test_an_orphan_ends_as_its_client_wants_it(
 
 
 async def test_attempts_before_a_replay_do_not_count(here, put, row, worker_row):
-    dead = worker_row("dead", silence=LEASE + 1)
+    dead = worker_row("dead")
     message_id = put(state=State.SENDING, owner=dead, attempts=ATTEMPTS + 1, forgiven=ATTEMPTS)
+    await here.after(LEASE)
     await here.tick()
     assert row(message_id)["state"] == State.QUEUED
 
 
 async def test_two_reconcilers_take_over_each_row_once(pool, redis, here, put, rung, query, worker_row):
-    dead = worker_row("dead", silence=LEASE + 1)
+    dead = worker_row("dead")
     orphans = {put(state=State.SENDING, owner=dead, attempts=1) for _ in range(50)}
     other = Here(pool, redis, await Owner.register(pool, "other", 1.0, LEASE))
+    for one in (here, other):
+        await one.after(LEASE)
     await asyncio.gather(*(one.tick() for one in (here, other) * 3))
     assert await rung() == orphans
     assert query("select count(*) from attempts")[0][0] == 50
@@ -195,7 +262,8 @@ async def test_a_tick_without_valkey_does_all_but_ring(pool, here, put, row, own
     await asyncio.to_thread(own_valkey.stop)
     alone = Here(pool, redis, here.owner)
     due = put(state=State.SCHEDULED, run_at=datetime.now(UTC))
-    orphan = put(state=State.SENDING, owner=worker_row("dead", silence=LEASE + 1), attempts=1)
+    orphan = put(state=State.SENDING, owner=worker_row("dead"), attempts=1)
+    await alone.after(LEASE)
     await alone.tick()
     assert (row(due)["state"], row(orphan)["state"]) == (State.QUEUED, State.QUEUED)
     await redis.aclose()
