@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock chaos bench bench-render image
+.PHONY: help setup engine run check format test docs crds lock chaos bench bench-growth bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
@@ -50,6 +50,9 @@ chaos: setup ## Break parts at random under load and count what is lost (KILLS=2
 bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
 	@.ci/packages wrk redis-server psql postgres
 	@.ci/bench $(ARGS)
+
+bench-growth: setup ## Measure the drain rate with a full store (ARGS="--waiting 1000000 --stored 10000000")
+	$(BIN)/python -m tests.bench.growth $(ARGS)
 
 bench-render: setup ## Measure rendering beside react-email on Node and Bun (ARGS="--soak" for memory too)
 	@.ci/bench-render $(ARGS)

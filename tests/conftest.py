@@ -105,11 +105,14 @@ class Server:
 
 
 class Postgres(Server):
-    """A PostgreSQL that forgets fsync, on a socket. `dsn(name)` leads to a database."""
+    """A PostgreSQL that forgets fsync, on a socket. `dsn(name)` leads to a database.
+
+    A setting that was `changed` by None is left to the server's own files.
+    """
 
     farewell = "QUIT"
 
-    def __init__(self, folder: Path, binaries: Path | None = None) -> None:
+    def __init__(self, folder: Path, binaries: Path | None = None, **changed: str | None) -> None:
         self.folder, self.data = folder, folder / "data"
         owner = embedded_postgres.owner(self.data)
         embedded_postgres.admit(owner, self.data)
@@ -132,7 +135,8 @@ class Postgres(Server):
             "max_wal_size": "4GB",
             "autovacuum": "off",
         }
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        kept = {name: value for name, value in (settings | changed).items() if value is not None}
+        words = [word for name, value in kept.items() for word in ("-c", f"{name}={value}")]
         argv = [str(self.binaries / "postgres"), "-D", str(self.data), *words]
         super().__init__(argv, folder / "postgres.log", self._accepts, cwd="/", **started_as)
 

@@ -148,6 +148,7 @@ class Queued(SQLModel, table=True):
         Index("queue_queued", "lane", "run_at", postgresql_where=text("state = 1")),
         Index("queue_owned", "owner", postgresql_where=text("state = 2")),
         Index("queue_stopped", "client_id", "id", postgresql_where=text("state IN (4, 5, 7)")),
+        Index("queue_stopped_state", "state", "id", postgresql_where=text("state IN (4, 5, 7)")),
         # Events come home by our own mark; this is for those that bring the provider's id alone.
         Index(
             "queue_provider_message",
