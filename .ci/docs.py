@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from mailboat.cli import roles
 from mailboat_crds import conditions, models
 
 DOCS = Path(__file__).parent.parent / "docs"
+CHARTED = Path(__file__).parent.parent / "charts/mailboat"
 CRDS = Path(__file__).parent.parent / "crds"
 
 SETTINGS = """\
@@ -145,20 +147,57 @@ def messages(node: dict[str, Any]) -> Iterator[str]:
         yield from messages(child)
 
 
+CHART = """\
+<!-- Written by `make docs` from values.schema.json and values.yaml. -->
+# The Mailboat chart
+
+How to use it: [docs/kubernetes.md](../../docs/kubernetes.md). Two files to start from: [trial](examples/trial.yaml) and
+[production](examples/production.yaml). Helm checks every value against values.schema.json, and refuses unknown ones.
+
+| value | default | meaning |
+| --- | --- | --- |
+"""
+
+
+def chart_page() -> str:
+    schema = json.loads((CHARTED / "values.schema.json").read_text())
+    values = yaml.safe_load((CHARTED / "values.yaml").read_text())
+    return CHART + "".join(
+        row(f"`{path}`", f"`{json.dumps(value)}`", note) for path, value, note in chart_values(schema, values)
+    )
+
+
+def chart_values(schema: dict[str, Any], values: Any) -> Iterator[tuple[str, Any, str]]:
+    """Path, default and meaning of every value; of what is free in form, as a whole."""
+
+    def below(node: dict[str, Any], values: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+        for name, value in values.items():
+            child = node["properties"][name]
+            for reference in child.get("allOf", ()):
+                child = schema["definitions"][reference["$ref"].rpartition("/")[2]] | child
+            if "properties" in child and value and name != "resources":
+                yield from below(child, value, f"{path}{name}.")
+            else:
+                yield path + name, value, child["description"]
+
+    return below(schema, values, "")
+
+
 PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "problems.md": problems_page}
 PAGES |= {f"resources/{kind.name.lower()}.md": partial(resource_page, kind) for kind in models.KINDS.values()}
+PAGES["../charts/mailboat/README.md"] = chart_page
 
 
 def main(check: bool) -> int:
-    pages = {DOCS / name: write() for name, write in PAGES.items()}
+    pages = {(DOCS / name).resolve(): write() for name, write in PAGES.items()}
     stale = [page for page, text in pages.items() if not page.exists() or page.read_text() != text]
     for page in stale:
         if check:
-            print(f"{page.relative_to(DOCS.parent)} is out of date: run `make docs`.")
+            print(f"{page.relative_to(DOCS.parent.resolve())} is out of date: run `make docs`.")
         else:
             page.parent.mkdir(exist_ok=True)
             page.write_text(pages[page])
-            print(f"Wrote {page.relative_to(DOCS.parent)}.")
+            print(f"Wrote {page.relative_to(DOCS.parent.resolve())}.")
     return int(check and bool(stale))
 
 

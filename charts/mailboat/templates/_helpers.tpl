@@ -40,6 +40,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- include "mailboat.fullname" . -}}-operator
 {{- end }}
 
+{{- define "mailboat.operatorAccount" -}}
+{{- if .Values.operator.serviceAccount.create -}}
+{{- .Values.operator.serviceAccount.name | default (include "mailboat.operator" .) -}}
+{{- else -}}
+{{- required "operator.serviceAccount.name: with create: false it has to name an account that is there." .Values.operator.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
 {{- /* For what is not in a namespace: two releases of one name must not meet. */ -}}
 {{- define "mailboat.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "mailboat.fullname" .) | trunc 200 -}}
@@ -73,15 +81,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- .Values.admin.existingSecret | default (printf "%s-admin" (include "mailboat.fullname" .)) -}}
 {{- end }}
 
+{{- /* What a pod's template has beside its labels. Takes a list: root, component, values of the component. */ -}}
+{{- define "mailboat.podMetadata" -}}
+{{- $root := index . 0 }}{{ $values := index . 2 -}}
+labels:
+  {{- include "mailboat.labels" $root | nindent 2 }}
+  app.kubernetes.io/component: {{ index . 1 }}
+  {{- if has (index . 1) (list "api" "worker" "operator") }}
+  mailboat.dev/metrics: "true"
+  {{- end }}
+  {{- with $values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- /* The restricted pod security profile, in two halves: for the pod and for its container. */ -}}
 {{- define "mailboat.podSecurity" -}}
-automountServiceAccountToken: false
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  seccompProfile: {type: RuntimeDefault}
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -90,9 +111,7 @@ imagePullSecrets:
 
 {{- define "mailboat.containerSecurity" -}}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+  {{- toYaml .Values.containerSecurityContext | nindent 2 }}
 {{- end }}
 
 {{- /* The bundled PostgreSQL and Valkey are there when no others are named. */ -}}
@@ -107,12 +126,21 @@ securityContext:
 {{- include "mailboat.fullname" . -}}-data
 {{- end }}
 
+{{- define "mailboat.databaseSecret" -}}
+name: {{ .Values.database.existingSecret | default (include "mailboat.data" .) }}
+key: {{ ternary "database-url" .Values.database.key (empty .Values.database.existingSecret) }}
+{{- end }}
+
 {{- define "mailboat.databaseUrl" -}}
 - name: DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.database.existingSecret | default (include "mailboat.data" .) }}
-      key: {{ ternary "database-url" .Values.database.key (empty .Values.database.existingSecret) }}
+      {{- include "mailboat.databaseSecret" . | nindent 6 }}
+{{- if .Values.database.ca.existingSecret }}
+# What the DSN itself says about TLS wins over these.
+- {name: PGSSLMODE, value: verify-full}
+- {name: PGSSLROOTCERT, value: /etc/mailboat/database/ca.crt}
+{{- end }}
 {{- end }}
 
 {{- define "mailboat.sealingSecret" -}}
@@ -140,10 +168,23 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{- /* The URL of the Ingress, if there is one and the settings name no other. */ -}}
+{{- define "mailboat.publicUrl" -}}
+{{- $ingress := .Values.ingress.api -}}
+{{- if and $ingress.enabled $ingress.hosts (not (hasKey .Values.settings "MAILBOAT_PUBLIC_URL")) -}}
+{{- printf "%s://%s" (ternary "http" "https" (empty $ingress.tls)) (first $ingress.hosts) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "mailboat.environment" -}}
 {{ include "mailboat.connections" . }}
+- {name: MAILBOAT_METRICS_PORT, value: {{ .Values.monitoring.port | quote }}}
 {{- if not (hasKey .Values.settings "MAILBOAT_DIST") }}
 - {name: MAILBOAT_DIST, value: /tmp/dist} # outlives the container; its processes share what one of them has compiled
+{{- end }}
+{{- with include "mailboat.publicUrl" . }}
+- name: MAILBOAT_PUBLIC_URL
+  value: {{ . | quote }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
@@ -151,37 +192,113 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{- /* Of one component: variables of its own, behind ours. */ -}}
+{{- define "mailboat.extraEnv" }}
+{{- with .extraEnv }}
+{{- toYaml . | nindent 12 }}
+{{- end }}
+{{- with .extraEnvFrom }}
+          envFrom:
+{{- toYaml . | nindent 12 }}
+{{- end }}
+{{- end }}
+
+{{- /* The authorities of the database and of Valkey. */ -}}
+{{- define "mailboat.caMounts" -}}
+{{- range $name := list "database" "valkey" }}
+{{- if (index $.Values $name).ca.existingSecret }}
+- {name: {{ $name }}-ca, mountPath: /etc/mailboat/{{ $name }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mailboat.caVolumes" -}}
+{{- range $name := list "database" "valkey" }}
+{{- $ca := (index $.Values $name).ca }}
+{{- if $ca.existingSecret }}
+- name: {{ $name }}-ca
+  secret:
+    secretName: {{ $ca.existingSecret }}
+    items: [{key: {{ $ca.key | quote }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Takes a list: root, values of the component. */ -}}
 {{- define "mailboat.mounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- if .Values.templates.configMap }}
-- {name: templates, mountPath: /templates, readOnly: true}
+{{- include "mailboat.caMounts" (index . 0) }}
+{{- with (index . 1).extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "mailboat.volumes" -}}
 - name: tmp
   emptyDir: {}
-{{- with .Values.templates.configMap }}
-- name: templates
-  configMap: {name: {{ . }}}
+{{- include "mailboat.caVolumes" (index . 0) }}
+{{- with (index . 1).extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
+{{- define "mailboat.templatesMount" }}
+{{- if .Values.templates.configMap }}
+            - {name: templates, mountPath: /templates, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "mailboat.templatesVolume" }}
+{{- with .Values.templates.configMap }}
+        - name: templates
+          configMap: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{- /* Takes a list: root, component, values of the component. Pods of a Deployment keep apart if they can. */ -}}
 {{- define "mailboat.scheduling" -}}
-{{- with .nodeSelector }}
+{{- $root := index . 0 }}{{ $component := index . 1 }}{{ $values := index . 2 -}}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .tolerations }}
+{{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .affinity }}
+{{- with $values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .topologySpreadConstraints }}
-topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+{{- $apart := dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" }}
+{{- $several := has $component (list "api" "worker" "operator") }}
+{{- $labels := merge (dict "app.kubernetes.io/component" $component) (include "mailboat.selector" $root | fromYaml) }}
+{{- $defaults := dict "labelSelector" (dict "matchLabels" $labels) }}
+{{- if $several }}
+{{- $_ := set $defaults "matchLabelKeys" (list "pod-template-hash") }}
 {{- end }}
+{{- with $values.topologySpreadConstraints | default (ternary (list $apart) list $several) }}
+topologySpreadConstraints:
+{{- range . }}
+  - {{- toYaml (merge (dict) . $defaults) | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Whether more than one pod of a component may run. */ -}}
+{{- define "mailboat.several" -}}
+{{- $auto := .autoscaling | default dict }}{{ $keda := .keda | default dict -}}
+{{- if or $auto.enabled $keda.enabled (gt (int .replicas) 1) -}}true{{- end -}}
+{{- end }}
+
+{{- /* Whether something else than the Deployment says how many pods there are. */ -}}
+{{- define "mailboat.scaled" -}}
+{{- $auto := .autoscaling | default dict }}{{ $keda := .keda | default dict -}}
+{{- if and $auto.enabled $keda.enabled -}}
+{{- fail "worker.autoscaling.enabled and worker.keda.enabled: two would scale the workers; choose one." -}}
+{{- end -}}
+{{- if or $auto.enabled $keda.enabled -}}true{{- end -}}
 {{- end }}
