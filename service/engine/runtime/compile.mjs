@@ -8,17 +8,19 @@ import { ContextualKeyword } from 'sucrase/dist/esm/parser/tokenizer/keywords.js
 import { Fault } from './faults.mjs';
 import { mapped } from './maps.mjs';
 import { withoutNamespaces } from './namespaces.mjs';
-import { PACKAGES, isRelative, resolve } from './paths.mjs';
+import { ALIASES, PACKAGES, aliased, isRelative, leaves, resolve, throughAlias } from './paths.mjs';
 
 const UNCLOSED = 'Unterminated JSX contents';
 const IS_GENERIC = /^<\s*(?:const\s+)?[\w$]+\s*(?:,|=|extends\b)/;
 const IS_TYPESCRIPT = /\.[cm]?tsx?$/;
+const KINDS = '(.tsx, .ts, .jsx, .js or .json)';
 const IS_JSX = /\.(tsx|jsx|js)$/;
 
 /** JavaScript by file, of all files that the entry imports. Throws Fault. */
 export function compile(entry, files) {
   const codes = {};
   const has = (name) => Object.hasOwn(files, name);
+  const aliases = has(ALIASES) ? Object.entries(JSON.parse(files[ALIASES])) : [];
   const queue = [entry];
   for (const file of queue) {
     if (Object.hasOwn(codes, file)) continue;
@@ -26,16 +28,30 @@ export function compile(entry, files) {
     codes[file] = file.endsWith('.json') ? json(file, source) : script(file, source);
     if (file.endsWith('.json')) continue;
     for (const { specifier, line, column } of imports(file, source, codes[file])) {
+      if (PACKAGES.includes(specifier)) continue;
+      const fail = (message) => new Fault(message, file, line, column);
       if (!isRelative(specifier)) {
-        if (!PACKAGES.includes(specifier)) throw new Fault(notAllowed(specifier), file, line, column);
+        const meant = named(specifier, file, aliases, has, fail);
+        codes[file] = codes[file].replaceAll(`require('${specifier}')`, () => `require('${meant.specifier}')`);
+        queue.push(meant.file);
         continue;
       }
+      if (leaves(specifier, file)) throw fail(`'${specifier}' lies outside of the source volume`);
       const found = resolve(specifier, file, has);
-      if (found === null) throw new Fault(`there is no file '${specifier}' to import (.tsx, .ts, .jsx, .js or .json)`, file, line, column);
+      if (found === null) throw fail(`there is no file '${specifier}' to import ${KINDS}`);
       queue.push(found);
     }
   }
   return codes;
+}
+
+/** What an import means that is neither relative nor a package. Throws Fault. */
+function named(specifier, file, aliases, has, fail) {
+  const places = aliased(specifier, aliases);
+  const meant = throughAlias(places, file, has);
+  if (meant) return meant;
+  if (!places.length || aliased(specifier, aliases.filter(([pattern]) => pattern === '*')).length === places.length) throw fail(notAllowed(specifier));
+  throw fail(`there is no file '${specifier}' to import ${KINDS}: tsconfig.json has it at ${places.join(' or ')}`);
 }
 
 function notAllowed(specifier) {

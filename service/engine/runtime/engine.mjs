@@ -11,7 +11,7 @@ import { jsx } from 'react/jsx-runtime';
 import warmUp from './warm-up.tsx';
 import * as bake from './bake.mjs';
 import { compile } from './compile.mjs';
-import { Fault, declaration, describe } from './faults.mjs';
+import { Fault, assignment, declaration, describe } from './faults.mjs';
 import * as fizz from './fizz.mjs';
 import { isIntact, lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
@@ -55,7 +55,7 @@ function render(digest, data, extra) {
   return guarded(revision, () => {
     belongTo(digest);
     const component = revision.component();
-    const props = data === '' ? { ...example(revision, component) } : { ...JSON.parse(extra), ...JSON.parse(data) };
+    const props = data === '' ? previewProps(revision, component) : { ...JSON.parse(extra), ...JSON.parse(data) };
     const given = revision.exports.subject ?? component.subject ?? '';
     const subject = { value: typeof given === 'function' ? given(props) : given, settled: true, error: null };
     if (typeof subject.value?.then === 'function') wait(subject);
@@ -80,6 +80,14 @@ function remember(digest) {
 }
 
 const example = (revision, component) => component.PreviewProps ?? revision.exports.PreviewProps;
+
+/** The example's props, none if there is no example. Throws Fault for what is no object. */
+function previewProps(revision, component) {
+  const props = example(revision, component) ?? {};
+  if (typeof props === 'object' && !Array.isArray(props)) return { ...props };
+  const { line, column } = assignment('PreviewProps', revision.entry, revision.files) ?? {};
+  throw new Fault(`\`PreviewProps\` must be an object of props, not ${Array.isArray(props) ? 'an array' : `a ${typeof props}`}`, revision.entry, line, column);
+}
 
 function wait(subject) {
   subject.settled = false;
@@ -129,7 +137,7 @@ globalThis.__mailboat = {
   define: (digest, json) => {
     const { entry, codes } = JSON.parse(json);
     const revision = revisions.add(digest, entry, codes);
-    const answer = guarded(revision, () => (example(revision, revision.component()) ? 'd1' : 'd0'));
+    const answer = guarded(revision, () => ((example(revision, revision.component()) ?? null) !== null ? 'd1' : 'd0'));
     if (answer[0] === 'f') revisions.remove(digest);
     return answer;
   },

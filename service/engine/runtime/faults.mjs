@@ -101,9 +101,14 @@ function definition(components, files) {
 }
 
 /** Where a file declares a name, or null. */
-export function declaration(name, file, files) {
+export const declaration = (name, file, files) => firstMatch(`\\b(?:function|class|const|let|var)\\s+${name}\\b`, file, files);
+
+/** Where a file gives a name its value, or null. */
+export const assignment = (name, file, files) => firstMatch(`\\b${name}\\s*=(?!=)`, file, files);
+
+function firstMatch(pattern, file, files) {
   const code = files.get(file);
-  const found = new RegExp(`\\b(?:function|class|const|let|var)\\s+${name}\\b`).exec(code);
+  const found = new RegExp(pattern).exec(code);
   if (!found) return null;
   const before = code.slice(0, found.index).split('\n');
   return authored({ file, line: before.length, column: before.at(-1).length + 1 }, files);

@@ -18,13 +18,15 @@ from mailboat.cli.options import mapping
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
 from mailboat.errors import MailboatError, TemplateFault
-from mailboat.registry import frame, schemas
+from mailboat.registry import entries, frame, schemas
 from mailboat.registry.folder import NAME, Folder
 from mailboat.render import base
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pools import Pools
 
-SUFFIXES = (".html.j2", ".tsx", ".jsx")
+SUFFIXES = (".html.j2", ".tsx", ".jsx", ".js")
+PROJECT = ("package.json", "tsconfig.json")
+"""What lies at the top of a project of React Email's."""
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -205,36 +207,67 @@ def source_folder(given: Path | None, remedy: str = "name one with --source") ->
 
 
 def _locate(name_or_path: str, source: Path | None) -> tuple[Path, str]:
-    """The folder and the name of one template. A path's own folder is its volume, unless --source names one."""
+    """The folder and the name of one template. A path's volume is --source, or what `_volume_of` finds."""
     path = Path(name_or_path)
     if path.is_file():
-        folder, name = _of_file(path)
-        return (source or folder), name
-    if path.is_dir() and any((path / f"index{suffix}").is_file() for suffix in SUFFIXES):
-        return (source or path.resolve().parent), path.resolve().name
+        return _of_file(path, source)
+    if path.is_dir() and (index := _index(path)):
+        return _of_file(index, source)
     if path.name != name_or_path:
         raise MailboatError(f"There is no file {name_or_path}.")
     return source_folder(source), name_or_path
 
 
-def _of_file(path: Path) -> tuple[Path, str]:
+def _index(folder: Path) -> Path | None:
+    """The entry of a folder that is one template."""
+    return next((path for suffix in SUFFIXES if (path := folder / f"index{suffix}").is_file()), None)
+
+
+def _of_file(path: Path, source: Path | None) -> tuple[Path, str]:
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
     if suffix is None:
         raise MailboatError(f"{path} is not a template: its name has to end with {' or '.join(SUFFIXES)}.")
+    for volume in [source] if source else _volumes(path):
+        if name := Folder(volume).name_of(path):
+            return volume, name
     stem = path.name.removesuffix(suffix)
     if stem == "index":
-        return path.resolve().parent.parent, path.resolve().parent.name
-    return path.resolve().parent, stem
+        return source or path.resolve().parent.parent, path.resolve().parent.name
+    return source or path.resolve().parent, stem
+
+
+def _volumes(path: Path) -> Iterator[Path]:
+    """The folders that may be the volume of a file: the templates folder, the project that it is in, its own folder."""
+    above = [path.resolve().parent, *path.resolve().parent.parents]
+    if (default := _default_source()).resolve() in above:
+        yield default
+    yield from (folder for folder in above if any((folder / name).is_file() for name in PROJECT))
+    yield from (folder.parent for folder in above if folder.name == entries.EMAILS)
+    yield from above[:2]
 
 
 def _to_check(paths: tuple[str, ...], source: Path | None) -> Iterator[tuple[Path, list[str]]]:
     for text in paths:
         path = Path(text)
-        if path.is_dir() and not any((path / f"index{suffix}").is_file() for suffix in SUFFIXES):
-            names = Folder(path).names()
-            if not names:
-                raise MailboatError(f"{path} has no templates.")
-            yield path, names
+        if path.is_dir() and not _index(path):
+            yield _folder_to_check(path, source)
         else:
             root, name = _locate(text, source)
             yield root, [name]
+
+
+def _folder_to_check(path: Path, source: Path | None) -> tuple[Path, list[str]]:
+    """The volume of a folder, and the templates that lie in the folder. Raises MailboatError if there are none."""
+    inside = path.resolve()
+    its_own = set(_entries(path).values())
+    for volume in [source] if source else [*_volumes(inside / "any"), path]:
+        found = {name: entry for name, entry in _entries(volume).items() if entry.is_relative_to(inside)}
+        if found and (source or its_own <= set(found.values())):
+            return (path if volume.resolve() == inside else volume), list(found)
+    raise MailboatError(f"{path} has no templates.")
+
+
+def _entries(volume: Path) -> dict[str, Path]:
+    """By the name of each template in a folder its file."""
+    folder = Folder(volume)
+    return {name: entry.resolve() for name in folder.names() if (entry := folder.entry(name))}

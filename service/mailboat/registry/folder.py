@@ -2,7 +2,8 @@
 
     receipt.html.j2            YAML front matter, then the HTML
     welcome/index.html.j2      the same with files of its own beside it
-    invoice.tsx                a React Email component; also invoice/index.tsx, and both of them in emails/
+    invoice.tsx                a React Email component; also invoice/index.tsx
+    emails/…/reset.tsx         the same anywhere in a project of React Email's: see `entries`
 
 A revision holds the entry and every file that it extends, includes or imports, from anywhere inside the volume.
 """
@@ -10,36 +11,44 @@ A revision holds the entry and every file that it extends, includes or imports, 
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from mailboat.domain import revision
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
-from mailboat.registry import front_matter, imports, literals
+from mailboat.registry import aliases, entries, front_matter, imports, literals
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 JINJA_ENTRIES = ("{name}.html.j2", "{name}/index.html.j2")
-REACT_ENTRIES = ("{name}.tsx", "{name}/index.tsx", "emails/{name}.tsx", "emails/{name}/index.tsx")
+REACT_ENTRIES = tuple(
+    f"{folder}{{name}}{suffix}"
+    for folder in ("", f"{entries.EMAILS}/")
+    for suffix in (".tsx", "/index.tsx", ".jsx", "/index.jsx")
+)
 LARGEST_FILE = 1_048_576  # octets
 MOST_FILES = 200
 _REFERENCE = re.compile(
     r"{%[-+]?\s*(?:extends|include|import|from)\s+(?P<quote>['\"])(?P<file>[^'\"]+)(?P=quote)(?P<rest>[^%]*)"
 )
+_IS_SKIPPED = re.compile(r"(?:^|/)(?:[._]|node_modules/|static/)")
 _NEWLINE = re.compile(r"\r\n|\r")
 _COMMENT = re.compile(r"{#.*?#}", re.DOTALL)
 
 
 class Folder:
-    """Reads templates when asked; keeps nothing."""
+    """Reads templates when asked."""
 
     def __init__(self, root: str | Path) -> None:
-        self._root = Path(root).resolve()
+        self._root = Path(os.path.abspath(root))  # not what a link leads to now: tools swap links to swap folders
+        self._deeper = entries.Entries(self._root)
 
     @property
     def root(self) -> Path:
-        return self._root
+        return self._root.resolve()
 
     def names(self) -> list[str]:
         """Every template's name, sorted."""
@@ -49,15 +58,39 @@ class Folder:
         found |= {path.parent.name for path in self._root.glob("*/index.html.j2")}
         for pattern in REACT_ENTRIES:
             for path in self._root.glob(pattern.format(name="*")):
-                if self._is_react(path):
-                    found.add(path.parent.name if path.name == "index.tsx" else path.stem)
+                key = self._key(path)
+                judge = self._judge(key) if path.parent.name in entries.PARTS else imports.is_template
+                if not _IS_SKIPPED.search(key) and self._is_template(path, judge):
+                    found.add(entries.name_of(key))
+        for key in self._deeper.all():
+            if self._is_mail(key) and (name := self.name_of(self._root / key)):
+                found.add(name)
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def entry(self, name: str) -> Path | None:
         """The entry file of a template, or None when there is no such template."""
         if not NAME.fullmatch(name):
             return None
-        return self._first(JINJA_ENTRIES, name) or self._first(REACT_ENTRIES, name)
+        found = self._first(JINJA_ENTRIES, name) or self._first(REACT_ENTRIES, name)
+        if found is None and (key := self._only(name)) is not None:
+            found = self._root / key
+        return found
+
+    def name_of(self, path: Path) -> str | None:
+        """The name by which a file in this folder is a template, or None."""
+        path = Path(os.path.abspath(path))
+        if not path.is_relative_to(self._root):
+            return None
+        key = self._key(path)
+        short = (
+            key.removesuffix(".html.j2").removesuffix("/index") if key.endswith(".html.j2") else entries.name_of(key)
+        )
+        found = (name for name in (short, entries.full_name_of(key)) if self._is_entry(name, path))
+        return next(found, None)
+
+    def _is_entry(self, name: str, path: Path) -> bool:
+        entry = self.entry(name)
+        return entry is not None and entry.resolve() == path.resolve()
 
     def _first(self, patterns: tuple[str, ...], name: str) -> Path | None:
         for pattern in patterns:
@@ -66,12 +99,28 @@ class Folder:
                 return path
         return None
 
-    def _is_react(self, path: Path) -> bool:
-        """Whether this .tsx file is a template. One that cannot be read is, so that somebody hears of it."""
+    def _only(self, name: str) -> str | None:
+        """The one file deeper in the folder that is the mail of this name; None if there are several, too."""
+        found = [key for key in self._deeper.named(name) if self._is_mail(key)]
+        return found[0] if len(found) == 1 else None
+
+    def _is_mail(self, key: str) -> bool:
+        return self._is_template(self._root / key, self._judge(key), unread=entries.may_be_mail(self._placed(key)))
+
+    def _judge(self, key: str) -> Callable[[str], bool]:
+        """What tells by its source whether a file is a mail."""
+        return functools.partial(entries.is_mail, self._placed(key))
+
+    def _placed(self, key: str) -> str:
+        """The path with the folder's own name, if that says what is in it."""
+        return f"{entries.EMAILS}/{key}" if self._root.name == entries.EMAILS else key
+
+    def _is_template(self, path: Path, judge: Callable[[str], bool], *, unread: bool = True) -> bool:
+        """One that cannot be read is what `unread` says: a template, most often, so that somebody hears of it."""
         try:
-            return self._inside(path) and imports.is_template(self.read(path, path.name))
+            return self._inside(path) and judge(self.read(path, path.name))
         except (TemplateFault, OSError):
-            return True
+            return unread
 
     def load(self, name: str, *, strict: bool = False) -> tuple[Revision, list[Path]] | None:
         """The revision as it is on disk now, and the files it was read from. Raises TemplateFault.
@@ -82,8 +131,8 @@ class Folder:
         if entry is None:
             return None
         key = self._key(entry)
-        if key.endswith(".tsx"):
-            return self._load_react(name, key)
+        if not key.endswith(".html.j2"):
+            return self._load_react(name, key, strict=strict)
         if (other := self._first(REACT_ENTRIES, name)) is not None:
             raise TemplateFault(
                 f"{self._key(other)} is a template of the same name: rename one of the two", file=key, line=1, column=1
@@ -107,10 +156,11 @@ class Folder:
         )
         return revision.revise(name, sources), [entry, *files.paths]
 
-    def _load_react(self, name: str, entry: str) -> tuple[Revision, list[Path]]:
+    def _load_react(self, name: str, entry: str, *, strict: bool) -> tuple[Revision, list[Path]]:
         """With the places of what it imports in vain, so that it is noticed when that appears."""
         files: dict[str, str] = {}
         paths: list[Path] = []
+        others = aliases.Aliases(entry, self._text)
         queue, missing = [entry], list[str]()
         for key in queue:
             if key in files:
@@ -119,9 +169,16 @@ class Folder:
                 raise TemplateFault(f"more than {MOST_FILES} files", file=entry)
             paths.append(self._root / key)
             files[key] = self.read(paths[-1], key)
-            for wanted, there in imports.of(key, files[key], self._has):
-                (queue if there else missing).append(wanted)
+            for wanted in imports.of(key, files[key], self._has, others.places):
+                if not wanted.there:
+                    self._refuse_link(key, files[key], wanted)
+                (queue if wanted.there else missing).append(wanted.file)
+        if others.file:
+            files[aliases.KEY] = others.file
+            paths += map(self._root.joinpath, others.configs)
         sources = Sources(engine="react", entry=entry, files=files, schema=literals.schema(files[entry], entry))
+        if strict:
+            literals.check_example(sources)
         return revision.revise(name, sources), [
             *paths,
             *map(self._root.joinpath, missing),
@@ -129,7 +186,19 @@ class Folder:
 
     def _has(self, key: str) -> bool:
         path = self._root / key
-        return path.is_file() and self._inside(path)
+        try:
+            return path.is_file() and self._inside(path)
+        except OSError:  # a name that is too long, for one
+            return False
+
+    def _text(self, key: str) -> str | None:
+        return self.read(self._root / key, key) if self._has(key) else None
+
+    def _refuse_link(self, key: str, source: str, wanted: imports.Import) -> None:
+        """Raises TemplateFault for an import that finds a file, but by a link out of the volume."""
+        leads_out = not all(self._inside(self._root / each) for each in imports.candidates_of(wanted.file))
+        if leads_out and not imports.is_commented(source, wanted.offset):
+            raise _fault(f"{wanted.written!r} lies outside of the source volume, by a link", key, source, wanted.offset)
 
     def find(self, origin: Path, reference: str) -> Path | None:
         """What a file means by a reference: `./` and `../` from where it is; else beside it, then from the root."""
@@ -145,7 +214,10 @@ class Folder:
         return not (self._inside(origin.parent / reference) and self._inside(self._root / reference))
 
     def _inside(self, path: Path) -> bool:
-        return path.resolve().is_relative_to(self._root)
+        try:
+            return path.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError):  # a link that leads to itself
+            return False
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.name

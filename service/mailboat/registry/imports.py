@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 SUFFIXES = (".tsx", ".ts", ".jsx", ".js", ".json")
 _ENDINGS = ("", *SUFFIXES, *(f"/index{suffix}" for suffix in SUFFIXES))
 _WRITTEN_AS = ((".js", ".ts"), (".js", ".tsx"), (".jsx", ".tsx"))  # TypeScript's own habit
-_IMPORT = re.compile(r"""\b(?:from|import|require)\s*\(?\s*(['"])(?P<file>\.{1,2}(?:/[^'"\n]*)?)\1""")
+_IMPORT = re.compile(r"""\b(?:from|import|require)\s*\(?\s*(['"])(?P<file>[^'"\n]{1,500})\1""")
+_RELATIVE = re.compile(r"\.{1,2}(?:/|\Z)")
+_COMMENTED = re.compile(r"\s*(?://|\*)")
 _IS_TEMPLATE = re.compile(
     r"^\s*export\s+default\b|\bas\s+default\b|^\s*module\.exports\s*=|^\s*export\s+(?:const|function)\s+subject\b",
     re.MULTILINE,
@@ -25,15 +28,37 @@ def is_template(source: str) -> bool:
     return _IS_TEMPLATE.search(source) is not None
 
 
-def of(file: str, source: str, exists: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:
-    """Each relative import in a file of the volume: the file that it means and True, or what is missing and False."""
+class Import(NamedTuple):
+    """What a file imports: a file that is there, or the likeliest place of one that is not.
+
+    `written`, `offset`: the name in the source, and its place there.
+    """
+
+    file: str
+    there: bool
+    written: str
+    offset: int
+
+
+def of(file: str, source: str, exists: Callable[[str], bool], aliases: Callable[[str], list[str]]) -> Iterator[Import]:
+    """Each import of files in a file of the volume. `aliases`: the places of a name that is not relative."""
     if file.endswith(".json"):
         return
     for found in _IMPORT.finditer(source):
-        wanted = _join(PurePosixPath(file).parent, found["file"])
-        if wanted is not None:
-            meant = next((each for each in _candidates(wanted) if each.endswith(SUFFIXES) and exists(each)), None)
-            yield meant or wanted, meant is not None
+        name = found["file"]
+        places = [_join(PurePosixPath(file).parent, name)] if _RELATIVE.match(name) else aliases(name)
+        candidates = [each for place in places if place is not None for each in candidates_of(place)]
+        meant = next((each for each in candidates if each.endswith(SUFFIXES) and exists(each)), None)
+        if meant is not None:
+            yield Import(meant, True, name, found.start("file"))
+        elif candidates:
+            yield Import(candidates[0], False, name, found.start("file"))
+
+
+def is_commented(source: str, offset: int) -> bool:
+    """Whether this place is, most likely, in a comment."""
+    line = source[source.rfind("\n", 0, offset) + 1 : offset]
+    return bool(_COMMENTED.match(line)) or source.rfind("/*", 0, offset) > source.rfind("*/", 0, offset)
 
 
 def _join(folder: PurePosixPath, reference: str) -> str | None:
@@ -49,7 +74,8 @@ def _join(folder: PurePosixPath, reference: str) -> str | None:
     return "/".join(parts)
 
 
-def _candidates(wanted: str) -> Iterator[str]:
+def candidates_of(wanted: str) -> Iterator[str]:
+    """The files that an import of this path may mean, the likeliest first."""
     for ending in _ENDINGS:
         yield (wanted + ending).lstrip("/")
     for written, meant in _WRITTEN_AS:

@@ -1,6 +1,6 @@
 """`export const schema = {…}` of a React template: JSON Schema, as a value of JSON in the spelling of JavaScript.
 
-It is read and not run, so that a mail is checked without a render process.
+It is read and not run, so that a mail is checked without a render process; `PreviewProps` likewise, if they can be.
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ import math
 import re
 from typing import Any
 
+from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
 from mailboat.registry.schemas import BrokenSchema, Path, Schema
 
 DEEPEST = 100
 _EXPORT = re.compile(r"^export\s+const\s+schema\b(?:\s*:[^=]*)?\s*=", re.MULTILINE)
+_EXAMPLE = re.compile(
+    r"^(?:export\s+const\s+PreviewProps\b(?:\s*:[^=]*)?|[ \t]*[(\w$][\w$ <>()]*\.PreviewProps)\s*=(?=\s*{)",
+    re.MULTILINE,
+)
+_AFTER = re.compile(r"[ \t]*(?:;|//|\n|\Z|(?:as|satisfies)\b)")
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _TOKEN = re.compile(
     r"""(?P<string>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.|\$(?!{))*`)
@@ -39,12 +45,30 @@ def schema(source: str, file: str) -> dict[str, Any] | None:
     try:
         Schema(value)
     except BrokenSchema as error:
-        place = error.misfit.path
-        while place not in reader.places:
-            place = place[:-1]
         named = f"schema.{error.misfit.field}".rstrip(".")
-        raise reader.fault(f"{named}: {error.misfit.reason}", reader.places[place]) from None
+        raise reader.fault(f"{named}: {error.misfit.reason}", reader.nearest(error.misfit.path)) from None
     return value
+
+
+def check_example(sources: Sources) -> None:
+    """Raises TemplateFault for `PreviewProps` of a React template that do not fit its schema.
+
+    Those that are not JSON, but hold a date for one, are the template's own affair.
+    """
+    source = sources.files[sources.entry] if sources.engine == "react" else ""
+    found = [each for each in _EXAMPLE.finditer(source) if not _is_comment(source, each.start())]
+    if sources.schema is None or len(found) != 1:
+        return
+    reader = _Reader(source, sources.entry, found[0].end())
+    try:
+        value = reader.value(())
+        reader.end()
+    except TemplateFault:
+        return
+    if misfit := Schema(sources.schema).misfit(value):
+        place = reader.nearest(misfit.path)
+        named = misfit.field if misfit.field.startswith("[") or not misfit.field else f".{misfit.field}"
+        raise reader.fault(f"PreviewProps{named}: {misfit.reason}", place)
 
 
 def _is_comment(source: str, offset: int) -> bool:
@@ -57,6 +81,17 @@ class _Reader:
     def __init__(self, source: str, file: str, position: int) -> None:
         self._source, self._file, self._position = source, file, position
         self.places: dict[Path, int] = {}
+
+    def nearest(self, path: Path) -> int:
+        """The offset of a value, or of the nearest one around it that is there."""
+        while path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
+    def end(self) -> None:
+        """Raises TemplateFault unless the value is all that there is, but for its type."""
+        if _AFTER.match(self._source, self._position) is None:
+            raise self._unreadable(self._position)
 
     def value(self, path: Path) -> Any:
         start, kind, text = self._next()

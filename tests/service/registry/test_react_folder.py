@@ -74,10 +74,17 @@ def test_a_revision_is_the_closure_of_its_imports(write: Callable[..., Folder]) 
 def test_what_lies_outside_the_volume_is_not_read(write: Callable[..., Folder], tmp_path: Path) -> None:
     (tmp_path.parent / "outside.ts").write_text("export default 'secret';")
     folder = write(
-        {"mail.tsx": f"import a from '../outside'; import b from './link'; import c from './x/../../outside';\n{MAIL}"}
+        {
+            "mail.tsx": f"import a from '../outside'; import c from './x/../../outside';\n// import './link'\n{MAIL}",
+            "linked.tsx": f"import a from './link';\n{MAIL}",
+        }
     )
     (tmp_path / "link.ts").symlink_to(tmp_path.parent / "outside.ts")
     assert closure(folder) == {"mail.tsx"}
+    with pytest.raises(
+        TemplateFault, match=r"^linked\.tsx:1:16: './link' lies outside of the source volume, by a link$"
+    ):
+        folder.load("linked")
 
 
 def test_an_import_that_appears_later_is_noticed(write: Callable[..., Folder], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mailboat.domain.message import Rendered
 from mailboat.errors import TemplateFault
-from mailboat.render import react
+from mailboat.render import base, react
 from mailboat.render.base import Job
 from mailboat.render.pool import Pool
 
@@ -32,7 +32,10 @@ FAULTS = {
     "a package re-exported": ("export * from 'fs';", "mail.tsx:1:15: import of 'fs' is not allowed"),
     "a missing file": (USES.format("./gone"), "mail.tsx:1:15: there is no file './gone' to import"),
     "a style sheet": (USES.format("./a.css"), "mail.tsx:1:15: there is no file './a.css' to import"),
-    "above the volume": (USES.format("../../etc/passwd"), "mail.tsx:1:15: there is no file '../../etc/passwd'"),
+    "above the volume": (
+        USES.format("../../etc/passwd"),
+        "mail.tsx:1:15: '../../etc/passwd' lies outside of the source",
+    ),
     "no export": ("const a = 1;", "mail.tsx:1:1: exports no component"),
     "no component": ("export default 3;", "mail.tsx:1:1: exports no component"),
     "a throw at load": ("const a = null;\na.b;\nexport default () => <p />;", "mail.tsx:2:3: TypeError: Cannot read"),
@@ -200,6 +203,60 @@ async def test_a_fault_says_what_and_where(source: str, message: str, pool: Pool
     found = await fault(pool, job(source))
     assert message in str(found)
     assert found.file == "mail.tsx"
+
+
+@pytest.mark.parametrize(
+    ("props", "said"), [("[1]", "an array"), ("'x'", "a string"), ("''", "a string"), ("3", "a number")]
+)
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ("M.PreviewProps = {};", "2:3"),
+        ("export const PreviewProps: any = {};", "2:14"),
+        ("const a = {};\nM.PreviewProps = a;", "3:3"),
+    ],
+)
+async def test_preview_props_that_are_no_props_are_a_fault(
+    given: str, place: str, props: str, said: str, pool: Pool, job: Callable[..., Job]
+) -> None:
+    source = f"export default function M(p) {{ return <p>{{p.name}}</p>; }}\n{given.replace('{}', props)}"
+    made = job(source)
+    mail, example = await pool.render([job(source, {"name": "Ada"}), Job(made.revision, base.OWN_EXAMPLE)])
+    assert isinstance(mail, Rendered)
+    assert str(example) == f"mail.tsx:{place}: `PreviewProps` must be an object of props, not {said}"
+
+
+ALIASES = {"tsconfig.paths.json": '{"~one": ["src/one.ts"], "@/*": ["lib/*", "./src/*"], "*": ["src/*"]}'}
+
+
+@pytest.mark.parametrize("name", ["~one", "@/one", "one", "@/deep"])
+async def test_a_name_that_the_project_gives_a_file_is_an_import_of_it(
+    name: str, pool: Pool, job: Callable[..., Job]
+) -> None:
+    files = {
+        **ALIASES,
+        "src/one.ts": "export const x = 'found';",
+        "src/deep/index.ts": "import * as y from '@/deep/er';\nexport const x = y.x;",
+        "src/deep/er.ts": "export { x } from '~one';",
+    }
+    [outcome] = await pool.render(
+        [job(f"import {{ x }} from '{name}';\nexport default () => <p>{{x}}</p>;", files=files)]
+    )
+    assert isinstance(outcome, Rendered), str(outcome)
+    assert outcome.text == "found"
+
+
+async def test_a_name_of_the_projects_that_finds_no_file_says_where_it_was_looked_for(
+    pool: Pool, job: Callable[..., Job]
+) -> None:
+    faults = {
+        "@/two": "there is no file '@/two' to import (.tsx, .ts, .jsx, .js or .json): tsconfig.json has it at lib/two",
+        "@/../../x": "import of '@/../../x' is not allowed",
+        "two": "import of 'two' is not allowed",
+        "fs": "import of 'fs' is not allowed",
+    }
+    for name, message in faults.items():
+        assert f"mail.tsx:1:15: {message}" in str(await fault(pool, job(USES.format(name), files=ALIASES)))
 
 
 async def test_a_throw_in_an_imported_file_names_that_file_and_line(pool: Pool, job: Callable[..., Job]) -> None:
