@@ -17,7 +17,7 @@ from mailboat.dashboard.shelves import Shelf
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import TemplateFault
-from mailboat.registry import schemas
+from mailboat.registry import literals, schemas
 from mailboat.registry.folder import LARGEST_FILE
 from mailboat.render import base
 from mailboat.render.base import Job, Renderer
@@ -134,6 +134,10 @@ class Previews:
     def _misfit(self, revision: Revision, encoded: bytes, is_example: bool) -> Fault | None:
         """Why these data would not be accepted for a mail; of an example in the folder, with its place."""
         if encoded == base.OWN_EXAMPLE:
+            try:
+                literals.check_example(revision.sources)
+            except TemplateFault as fault:
+                return self.describe(fault, revision)
             return None
         try:
             misfit = schemas.misfit(revision, msgspec.json.decode(encoded))

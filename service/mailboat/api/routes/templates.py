@@ -17,8 +17,8 @@ from mailboat.delivery.clients import Client
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision, Sources
 from mailboat.errors import Problem, TemplateFault
-from mailboat.registry import frame
-from mailboat.registry.folder import NAME
+from mailboat.registry import frame, literals, schemas
+from mailboat.registry.folder import NAME, Folder
 from mailboat.render import base
 from mailboat.render.base import Job
 
@@ -102,6 +102,8 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
     revision = await _revision(request, caller, name)
     if body.data is not None:
         validate.check_data(revision, body.data)
+    else:
+        _check_example(request, revision)
     data = base.example(revision.sources) if body.data is None else msgspec.json.encode(body.data)
     (outcome,) = await context_of(request).renderer.render([Job(revision, data, body.locale, thorough=True)])
     if isinstance(outcome, TemplateFault):
@@ -122,6 +124,19 @@ async def render_template(request: Request, caller: Caller, name: str, body: Ren
         "warnings": list(outcome.warnings),
         "revision": revision.digest,
     }
+
+
+def _check_example(request: Request, revision: Revision) -> None:
+    """Raises Problem for an example that does not fit the schema; with its place, where that can be told."""
+    try:
+        literals.check_example(revision.sources)
+        if misfit := schemas.misfit(revision, revision.sources.example) if revision.sources.engine == "jinja" else None:
+            Folder(context_of(request).settings.templates).load(revision.name, strict=True)
+            raise TemplateFault(f"example.{misfit.field}: {misfit.reason}", file=revision.sources.entry)
+    except TemplateFault as fault:
+        detail = f"Its example does not fit its schema: {fault}"
+        place = _place(request, fault, revision.sources)
+        raise Problem(422, "template_broken", detail, field="template", **place) from None
 
 
 async def _revision(request: Request, caller: Client, name: str) -> Revision:

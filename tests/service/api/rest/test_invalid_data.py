@@ -106,3 +106,38 @@ def test_a_preview_of_a_faulty_template_has_the_place_and_the_lines_around_it(
     assert shown in found["frame"]
     assert "Traceback" not in str(found)
     assert "    at " not in str(found)
+
+
+EXAMPLES = {
+    "free-total.html.j2": (
+        "---\nsubject: S\nschema: {properties: {total: {type: number}}}\nexample:\n  total: free\n---\n<p>x</p>\n",
+        5, "example.total: \"free\" is not of type \"number\"",
+    ),
+    "no-total.tsx": (
+        "export const schema = { properties: { total: { type: 'number' } } };\n"
+        "export default function Mail() { return <p>x</p>; }\nMail.PreviewProps = {\n  total: 'free',\n};\n",
+        4, "PreviewProps.total: \"free\" is not of type \"number\"",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "source", "line", "words"), [(name, *rest) for name, rest in EXAMPLES.items()])
+def test_a_bad_example_is_said_with_its_place_and_stops_no_mail(
+    file: str, source: str, line: int, words: str, templates: Path, caller: Any, problem: Any
+) -> None:
+    (templates / file).write_text(source)
+    name = file.partition(".")[0]
+    found = problem(caller.post(f"/v1/templates/{name}/render"), 422, "template_broken", "template")
+    assert (found["file"], found["line"]) == (file, line)
+    assert words in found["detail"]
+    assert f"> {line} |   total: " in found["frame"]
+    assert caller.post(f"/v1/templates/{name}/render", json={"data": {"total": 1}}).status_code == 200
+    message = {"to": "ada@example.com", "template": name, "data": {"total": 1}}
+    assert caller.post("/v1/send", json=message).status_code == 202
+
+
+def test_a_preview_has_the_warnings_that_take_time_to_find(templates: Path, caller: Any) -> None:
+    (templates / "logo.html.j2").write_text("---\nsubject: S\n---\n<img alt='' src='/static/logo.png'>")
+    warnings = caller.post("/v1/templates/logo/render").json()["warnings"]
+    assert any("The address of an image is relative, '/static/logo.png'" in each for each in warnings)
+    assert any("preview text" in each for each in warnings)
