@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -50,8 +50,11 @@ class Failed(MailboatError):
     """Nobody answered in time, or not in HTTP."""
 
 
+Read = Callable[[httpcore.Response], Awaitable[bytes]]
+
+
 class Answer(NamedTuple):
-    """What came back, at most LARGEST_ANSWER octets of it; header names are in lower case."""
+    """What came back; of the answer to a POST at most LARGEST_ANSWER octets. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -95,7 +98,7 @@ def check(url: str) -> None:
 
 
 class Client:
-    """POSTs to where it may. `allowed` are networks of our own that may be reached all the same."""
+    """Asks where it may. `allowed` are networks of our own that may be reached all the same."""
 
     def __init__(self, allowed: Iterable[Network] = (), *, seconds: float = SECONDS) -> None:
         self._guard, self._seconds = Guard(tuple(allowed)), seconds
@@ -108,6 +111,20 @@ class Client:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises Refused and Failed."""
+        return await self._ask("POST", url, headers, body, _beginning)
+
+    async def get(self, url: str, headers: Mapping[str, str], take: Callable[[int], None]) -> Answer:
+        """All of the answer. `take` is told of octets before they are read on, and may raise to end it.
+
+        Raises Refused and Failed.
+        """
+
+        async def whole(response: httpcore.Response) -> bytes:
+            return await _whole(response, take)
+
+        return await self._ask("GET", url, headers, None, whole)
+
+    async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, read: Read) -> Answer:
         check(url)
         self._guard.check_port(url)
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
@@ -115,14 +132,14 @@ class Client:
             async with (
                 asyncio.timeout(self._seconds),
                 self._pool.stream(
-                    "POST",
+                    method,
                     url,
                     headers=[(name.encode(), value.encode()) for name, value in headers.items()],
                     content=body,
                     extensions={"timeout": timeouts},
                 ) as response,
             ):
-                return Answer(response.status, _headers(response.headers), await _beginning(response))
+                return Answer(response.status, _headers(response.headers), await read(response))
         except TimeoutError:
             raise Failed(f"no answer within {self._seconds:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
@@ -197,3 +214,14 @@ async def _beginning(response: httpcore.Response) -> bytes:
         if len(body) >= LARGEST_ANSWER:
             break
     return body[:LARGEST_ANSWER]
+
+
+async def _whole(response: httpcore.Response, take: Callable[[int], None]) -> bytes:
+    """The body to its end, if it is one to be kept."""
+    if response.status != 200:
+        return b""
+    chunks = []
+    async for chunk in response.aiter_stream():
+        take(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)

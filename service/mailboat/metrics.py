@@ -175,6 +175,15 @@ ACCEPT_SECONDS = Histogram(
 )
 ACCEPT_WAITING = Gauge("mailboat_accept_waiting", "Messages that wait for a statement to store them.", roles=_API)
 ACCEPT_BATCH = Histogram("mailboat_accept_batch_messages", "Messages per storing statement.", roles=_API, bounds=SIZES)
+BODY_BYTES = Gauge(
+    "mailboat_body_bytes", "Octets of request bodies, and of files fetched for them, in memory.", roles=_API
+)
+FETCHES = Counter(
+    "mailboat_attachment_fetches_total",
+    "Files asked for by URL, by what came of it: fetched, refused, failed.",
+    ("outcome",),
+    roles=_API,
+)
 LOCAL_LIMITS = Counter(
     "mailboat_local_limit_decisions_total", "Rate limit decisions made without Valkey, by this process.", roles=_API
 )

@@ -75,8 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seals the secrets of declared providers in PostgreSQL: 32 random octets in base64 (openssl rand -base64 32). To
     rotate, put a new key before the old one, separated by a comma; what is sealed with the old one is still read."""
     egress_allow: str = ""
-    """Networks of our own that webhooks may be sent to, comma-separated (10.20.0.0/16, 127.0.0.0/8), on any port and
-    without TLS. Empty: only addresses on the open internet, over https."""
+    """Networks of our own that webhooks may be sent to, and attachments fetched from, comma-separated (10.20.0.0/16,
+    127.0.0.0/8), on any port and without TLS. Empty: only addresses on the open internet, over https."""
     simulators: bool = False
     """1: a provider's `ses.snsOrigin` may put an SNS simulator on this machine in Amazon's place. For tests only."""
     route: str = ""
@@ -107,7 +107,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_days: Count = 7
     """How long an idempotency key is remembered."""
     max_body_bytes: Count = 10_485_760
-    """Largest request body."""
+    """Largest request body, and what the files that one request names by URL may have together."""
+    bodies_bytes: Count = 67_108_864
+    """Octets of request bodies, and of files fetched for them, that an API process holds at once. Over it requests are
+    answered with 503 and Retry-After before their body is read; one alone is always let in."""
+    body_seconds: Seconds = 30.0
+    """How long a request's body may take to arrive."""
     max_recipients: Count = 50
     """Most recipients of one message: to, cc and bcc together."""
 

@@ -13,23 +13,44 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-async def read(headers: dict[bytes, str], receive: Receive, most: int) -> bytes:
-    """The body. Raises Problem 413 as soon as it is known to be too large."""
+async def read(
+    headers: dict[bytes, str], receive: Receive, most: int, take: Callable[[int], None] | None = None
+) -> bytes:
+    """The body. Raises Problem 413 as soon as it is known to be too large.
+
+    `take` is told of octets before they are kept, of all at once where their number is declared; it may raise.
+    """
     declared = headers.get(b"content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise _too_large(most)
+    if declared.isdecimal():
+        if int(declared) > most:
+            raise too_large(most)
+        if take is not None:
+            take(int(declared))
+            take = None
     chunks, size = [], 0
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise Problem(400, "malformed_json", "The connection closed before the body was complete.")
         chunk = event.get("body", b"")
-        chunks.append(chunk)
         size += len(chunk)
         if size > most:
-            raise _too_large(most)
+            raise too_large(most)
+        if take is not None:
+            take(len(chunk))
+        chunks.append(chunk)
         if not event.get("more_body"):
             return b"".join(chunks)
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, for who reads it once more; then what comes after it."""
+    events = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replay() -> MutableMapping[str, Any]:
+        return next(events, None) or await receive()
+
+    return replay
 
 
 async def respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -50,5 +71,6 @@ def internal_error() -> Problem:
     return Problem(500, "internal_error", "A fault of the server; it is in its log.")
 
 
-def _too_large(most: int) -> Problem:
+def too_large(most: int) -> Problem:
+    """413; what was not read of the body is not waited for."""
     return Problem(413, "body_too_large", f"The body may have {most} octets at most.")

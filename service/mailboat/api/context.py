@@ -11,6 +11,7 @@ import structlog
 
 from mailboat import metrics
 from mailboat.api.authenticate import Authenticator
+from mailboat.api.bodies import Bodies
 from mailboat.db import engine, listen
 from mailboat.delivery import attach, suppressions
 from mailboat.delivery.accept import Acceptor, unavailable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from mailboat.api.expected import Expected
     from mailboat.dashboard import Feed
+    from mailboat.delivery.fetch import Fetcher
     from mailboat.delivery.record import Receipts
     from mailboat.delivery.unsubscribe import Links
     from mailboat.render.pools import Pools
@@ -47,7 +49,10 @@ class Context:
         self.traces = Traces("api")
         self.redis: Redis | None = None
         self.doorbell, self._buckets = Doorbell(), Buckets()
-        prompt = engine.Prompt(pool, PROMPT_SECONDS)
+        self.prompt = prompt = engine.Prompt(pool, PROMPT_SECONDS)
+        self.bodies = Bodies(settings.bodies_bytes, settings.max_body_bytes, settings.body_seconds)
+        # Apart, since FastAPI reads before it asks who calls: strangers must not take the room of mail.
+        self.other_bodies = Bodies(settings.bodies_bytes // 4, settings.max_body_bytes, settings.body_seconds)
         self.authenticator = Authenticator(pool)
         self.catalog = Catalog(Folder(settings.templates), prompt)
         self.attachments = attach.Store(engine.Prompt(pool, STORING_SECONDS))
@@ -122,6 +127,15 @@ class Context:
         return Links.from_settings(self.settings)
 
     @cached_property
+    def fetcher(self) -> Fetcher:
+        """Gets the files that requests name by URL. Raises ConfigurationError."""
+        from mailboat import egress
+        from mailboat.delivery.fetch import Fetcher
+
+        client = egress.Client(egress.networks(self.settings.egress_allow))
+        return Fetcher(client, self.settings.max_body_bytes)
+
+    @cached_property
     def expected(self) -> Expected:
         """Whose webhooks are expected. Raises ConfigurationError."""
         from mailboat.api.expected import Expected
@@ -146,6 +160,7 @@ class Context:
     async def refresh_gauges(self) -> None:
         """What is counted when somebody looks."""
         metrics.ACCEPT_WAITING.set(self.acceptor.waiting)
+        metrics.BODY_BYTES.set(self.bodies.octets + self.other_bodies.octets)
         await self._backlog.refresh()
 
     async def check(self) -> None:
@@ -166,6 +181,10 @@ class Context:
         await asyncio.gather(self._follower, return_exceptions=True)
         await self.acceptor.close()
         await self.guard.close()
+        self.bodies.close()
+        self.other_bodies.close()
+        if "fetcher" in self.__dict__:
+            await self.fetcher.close()
         if "receipts" in self.__dict__:
             await self.receipts.close()
         await self._takes.close()

@@ -7,10 +7,11 @@ request. So the process answers before its heavy imports, and one that only acce
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mailboat.api.asgi import internal_error, respond, respond_problem
+from mailboat.api.asgi import again, internal_error, respond, respond_problem
 from mailboat.errors import Problem
 from mailboat.settings import Settings
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mailboat.api.asgi import Receive, Scope, Send
     from mailboat.api.context import Context
 
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 COUNTED = frozenset({"/v1/send", "/v1/batch"})
 STARTING_SECONDS = 5.0  # how long a request waits for the first connection to Postgres
 PROBE_SECONDS = 0.9  # the same for /readyz: probes give up after a second
@@ -77,11 +79,19 @@ class Front:
             await self._check()
             await respond(send, 200, b"ok\n", [(b"content-type", b"text/plain")])
         else:
-            app = await self._fastapi()
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """By FastAPI, which would read a body of any size: it gets those that we have read."""
+        app, bodies = await self._fastapi(), (await self.ready()).other_bodies
+        with contextlib.closing(bodies.hold()) as held:
+            if scope["method"] not in BODILESS:
+                headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+                receive = again(await bodies.read(headers, receive, held), receive)
             try:
                 await app(scope, receive, send)
             except Exception:  # noqa: BLE001 - answered by `app._fault` already
-                _report(path)
+                _report(scope["path"])
 
     async def unready(self) -> str:
         """Why this process is not ready, without waiting for a first connection; "" when it is."""

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 import structlog
 
 from mailboat import metrics
-from mailboat.api.asgi import Receive, Scope, Send, read, respond
+from mailboat.api.asgi import Receive, Scope, Send, respond
+from mailboat.api.bodies import Held
 from mailboat.api.context import Context
 from mailboat.db import engine
+from mailboat.delivery import accept as accepting
 from mailboat.delivery import attach, suppressions, validate
-from mailboat.delivery.accept import Accepted, Draft, unavailable
-from mailboat.delivery.attach import Decoded
+from mailboat.delivery.accept import Accepted, Answer, Draft, unavailable
+from mailboat.delivery.attach import Decoded, Link
 from mailboat.delivery.clients import Client
 from mailboat.delivery.validate import SendRequest
 from mailboat.domain.revision import Revision
@@ -37,9 +40,13 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
     decision = await context.take(Rate(client.id, client.rate_per_minute, client.rate_burst))
     if not decision.allowed:
         raise rate_limited(client, decision)
-    body = await read(headers, receive, context.settings.max_body_bytes)
-    with context.traces.span("POST /v1/send", headers.get(b"traceparent"), "server", client=client.name) as traceparent:
-        accepted = await accept(context, client, body, headers.get(b"idempotency-key"), traceparent)
+    key, parent, held = headers.get(b"idempotency-key"), headers.get(b"traceparent"), context.bodies.hold()
+    try:
+        body = await context.bodies.read(headers, receive, held)
+        with context.traces.span("POST /v1/send", parent, "server", client=client.name) as traceparent:
+            accepted = await accept(context, client, body, key, traceparent, held)
+    finally:
+        held.close()
     answer = [(b"content-type", b"application/json"), *_rate_headers(client, decision)]
     if accepted.repeated:
         answer.append((b"idempotent-replayed", b"true"))
@@ -47,13 +54,13 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
     metrics.ACCEPT_SECONDS.observe(time.perf_counter() - begun)
 
 
-async def accept(context: Context, client: Client, body: bytes, key: str | None, traceparent: str) -> Accepted:
-    """Validate one request and store it. Raises Problem."""
+async def accept(
+    context: Context, client: Client, body: bytes, key: str | None, traceparent: str, held: Held
+) -> Accepted:
+    """Validate one request and store it. `held` is the room of what is fetched for it. Raises Problem."""
     request = validate.decode(body)
     draft, files = await draft_of(context, client, request, key, traceparent)
-    if files:
-        await keep(context, files)
-    accepted = await context.acceptor.accept(draft)
+    accepted = await _store(context, draft, files, held)
     log.info(
         "accepted",
         message_id=str(accepted.id),
@@ -65,10 +72,38 @@ async def accept(context: Context, client: Client, body: bytes, key: str | None,
     return accepted
 
 
+async def _store(context: Context, draft: Draft, files: Sequence[Decoded | Link], held: Held) -> Accepted:
+    if files:
+        if linked(files):
+            known = (await earlier(context, [draft])).get(draft.id)
+            if isinstance(known, Problem):
+                raise known
+            if known is not None:
+                return known
+            async with context.fetcher.round(draft.client_id, held.take) as round_:
+                draft, files = await round_.complete(draft, files)
+        await keep(context, [file for file in files if isinstance(file, Decoded)])
+    return await context.acceptor.accept(draft)
+
+
+def linked(files: Sequence[Decoded | Link]) -> bool:
+    """Whether any of these has yet to be fetched."""
+    return any(isinstance(file, Link) for file in files)
+
+
+async def earlier(context: Context, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+    """What repeats among these are answered, so that nothing is fetched for them. Raises Problem 503."""
+    try:
+        return await accepting.earlier(context.prompt, drafts)
+    except engine.AWAY as error:
+        raise unavailable(f"the database is away ({type(error).__name__})") from None
+
+
 async def draft_of(
     context: Context, client: Client, request: SendRequest, key: str | None, traceparent: str
-) -> tuple[Draft, list[Decoded]]:
-    """A checked request as it is stored, and the files it carries. Raises Problem."""
+) -> tuple[Draft, list[Decoded | Link]]:
+    """A checked request as it is stored, and the files it carries, of which those that are linked are not in the draft
+    yet. Raises Problem."""
     key = validate.idempotency_key(key)
     name = validate.check_template(client, request)
     revision = await resolve(context, client, name) if name is not None else None
@@ -77,7 +112,7 @@ async def draft_of(
         client,
         request,
         revision,
-        files,
+        [file for file in files if isinstance(file, Decoded)],
         key=key,
         traceparent=traceparent,
         max_recipients=context.settings.max_recipients,

@@ -111,8 +111,12 @@ def _message(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attachment(file: Mapping[str, Any]) -> dict[str, Any]:
-    content = file.get("content", b"")
-    return {**file, "content": content if isinstance(content, str) else base64.b64encode(content).decode()}
+    content = file.get("content")
+    return dict(file) if content is None else {**file, "content": _base64(content)}
+
+
+def _base64(content: bytes | str) -> str:
+    return content if isinstance(content, str) else base64.b64encode(content).decode()
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

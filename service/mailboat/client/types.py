@@ -14,10 +14,11 @@ Addresses = str | Sequence[str]
 
 
 class Attachment(TypedDict, total=False):
-    """A file: `content` is its octets, or base64 as text."""
+    """A file: `content` is its octets, or base64 as text; or `url`, from where the server fetches it."""
 
     filename: str
     content: bytes | str
+    url: str
     content_type: str
     content_id: str
 

@@ -131,6 +131,21 @@ class Acceptor:
         await asyncio.gather(*(store.close() for store in self._stores))
 
 
+async def earlier(pool: engine.Prompt, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+    """What those are answered whose idempotency key was used before, without storing anything.
+
+    Raises what `engine.AWAY` names.
+    """
+    keyed = {draft.id: draft for draft in drafts if draft.key is not None}
+    if not keyed:
+        return {}
+    columns = list(keyed), [draft.client_id for draft in keyed.values()], [draft.key for draft in keyed.values()]
+    answers = {row["id"]: _repeated(keyed[row["id"]], row) for row in await pool.fetch(statements.KNOWN_KEYS, *columns)}
+    for number, answer in answers.items():
+        _count(keyed[number], answer)
+    return answers
+
+
 def unavailable(why: str) -> Problem:
     """Nothing was accepted; the caller may come back."""
     return Problem(503, "unavailable", f"Nothing was accepted: {why}. Try again.", headers={"Retry-After": "1"})

@@ -1,4 +1,7 @@
-"""Attachments: checked and decoded at the door, kept once by their digest, fetched when their mail is sent."""
+"""Attachments: checked and decoded at the door, kept once by their digest, read when their mail is sent.
+
+A file comes with the request, or as a link from which `delivery.fetch` gets it before the message is accepted.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from mailboat.errors import Problem
 
 MOST = 50  # files per message
 LONGEST_NAME = 255
+UNKNOWN_TYPE = "application/octet-stream"
 CACHED_OCTETS = 16 * 1024 * 1024
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,128}")
@@ -25,10 +29,12 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\\\]")
 
 
 class AttachmentRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One file in the body of a request: `content` is base64 (RFC 4648 §4)."""
+    """One file in the body of a request: either `content`, which is base64 (RFC 4648 §4), with its `filename`, or the
+    `url` that it is fetched from before the answer, which also names and types it unless that is done here."""
 
-    filename: str
-    content: str
+    filename: str | None = None
+    content: str | None = None
+    url: str | None = None
     content_type: str | None = None
     content_id: str | None = None
 
@@ -40,36 +46,73 @@ class Decoded(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def decode(requests: Sequence[AttachmentRequest], field: str = "attachments") -> list[Decoded]:
-    """Every file, decoded. Raises Problem 422 naming the file and its fault."""
+class Link(msgspec.Struct, frozen=True):
+    """A file that has yet to be fetched; `field` is the place of its URL in the request. None: as the answer says."""
+
+    url: str
+    field: str
+    filename: str | None
+    content_type: str | None
+    content_id: str
+
+
+def decode(requests: Sequence[AttachmentRequest], field: str = "attachments") -> list[Decoded | Link]:
+    """Every file, decoded as far as it is here. Raises Problem 422 naming the file and its fault."""
     if len(requests) > MOST:
-        raise _fault(field, f"A message may have {MOST} attachments at most.")
-    decoded = [_decode(request, f"{field}[{n}]") for n, request in enumerate(requests)]
-    ids = [file.about.content_id for file in decoded if file.about.content_id]
+        raise fault(field, f"A message may have {MOST} attachments at most.")
+    for n, request in enumerate(requests):
+        _check(request, f"{field}[{n}]")
+    ids = [request.content_id for request in requests if request.content_id]
     if len(set(ids)) < len(ids):
-        raise _fault(field, "Two attachments have one content_id.")
-    return decoded
+        raise fault(field, "Two attachments have one content_id.")
+    return [_decode(request, f"{field}[{n}]") for n, request in enumerate(requests)]
 
 
-def _decode(request: AttachmentRequest, field: str) -> Decoded:
-    name = request.filename
-    if not name or len(name) > LONGEST_NAME or _UNPRINTABLE.search(name):
-        raise _fault(f"{field}.filename", f"A file name has 1 to {LONGEST_NAME} characters, no controls or slashes.")
-    kind = request.content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if not _TYPE.fullmatch(kind) or kind.lower().startswith(("multipart/", "message/")):
-        raise _fault(f"{field}.content_type", f"{kind[:80]!r} is not a media type that a file has, like image/png.")
+def made(filename: str, content_type: str | None, content_id: str, body: bytes) -> Decoded:
+    """A file whose parts were checked; without a type it has that of its name."""
+    kind = content_type or mimetypes.guess_type(filename)[0] or UNKNOWN_TYPE
+    return Decoded(Attachment(filename, kind, hashlib.sha256(body).hexdigest(), len(body), content_id), body)
+
+
+def is_filename(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and not _UNPRINTABLE.search(name)
+
+
+def is_media_type(kind: str) -> bool:
+    """Whether a file can have this type: not one that mail itself is made of."""
+    return bool(_TYPE.fullmatch(kind)) and not kind.lower().startswith(("multipart/", "message/"))
+
+
+def fault(field: str, detail: str, code: str = "invalid_attachment") -> Problem:
+    return Problem(422, code, detail, field=field)
+
+
+def _check(request: AttachmentRequest, field: str) -> None:
+    """All but the content."""
+    name, kind = request.filename, request.content_type
+    if request.content is None and request.url is None:
+        raise fault(f"{field}.content", "An attachment needs its content, or the url of it.", "missing_field")
+    if request.content is not None and request.url is not None:
+        raise fault(f"{field}.url", "url cannot stand beside content: give one of them.")
+    if name is None and request.url is None:
+        raise fault(f"{field}.filename", "An attachment with content needs a filename.", "missing_field")
+    if name is not None and not is_filename(name):
+        raise fault(f"{field}.filename", f"A file name has 1 to {LONGEST_NAME} characters, no controls or slashes.")
+    if kind is not None and not is_media_type(kind):
+        raise fault(f"{field}.content_type", f"{kind[:80]!r} is not a media type that a file has, like image/png.")
     if request.content_id is not None and not _CONTENT_ID.fullmatch(request.content_id):
-        raise _fault(f"{field}.content_id", "A content_id has 1 to 128 characters, no spaces and no angle brackets.")
+        raise fault(f"{field}.content_id", "A content_id has 1 to 128 characters, no spaces and no angle brackets.")
+
+
+def _decode(request: AttachmentRequest, field: str) -> Decoded | Link:
+    content_id = request.content_id or ""
+    if request.url is not None:
+        return Link(request.url, f"{field}.url", request.filename, request.content_type, content_id)
     try:
-        body = binascii.a2b_base64(request.content.encode("ascii"), strict_mode=True)
+        body = binascii.a2b_base64((request.content or "").encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise _fault(f"{field}.content", f"The content is not base64: {error}.") from None
-    digest = hashlib.sha256(body).hexdigest()
-    return Decoded(Attachment(name, kind, digest, len(body), request.content_id or ""), body)
-
-
-def _fault(field: str, detail: str) -> Problem:
-    return Problem(422, "invalid_attachment", detail, field=field)
+        raise fault(f"{field}.content", f"The content is not base64: {error}.") from None
+    return made(request.filename or "", request.content_type, content_id, body)
 
 
 class Store:

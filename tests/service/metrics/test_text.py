@@ -12,7 +12,7 @@ from mailboat import metrics
 from mailboat.metrics import Counter, Family, Gauge, Histogram
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
-UNITS = ("_total", "_seconds", "_messages", "_info", "_up")
+UNITS = ("_total", "_bytes", "_seconds", "_messages", "_info", "_up")
 COUNTS = {"mailboat_templates", "mailboat_templates_broken", "mailboat_workers", "mailboat_accept_waiting"}
 BARE = COUNTS | {"mailboat_circuit_open"}  # yes or no
 

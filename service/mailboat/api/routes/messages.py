@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -113,8 +114,11 @@ async def send_message(request: Request, caller: Caller) -> Any:
     body = await request.body()
     key, parent = request.headers.get("idempotency-key"), request.headers.get("traceparent")
     context = context_of(request)
-    with context.traces.span("POST /v1/send", parent, "server", client=caller.name) as traceparent:
-        return await send.accept(context, caller, body, key, traceparent)
+    with (
+        contextlib.closing(context.bodies.hold()) as held,
+        context.traces.span("POST /v1/send", parent, "server", client=caller.name) as traceparent,
+    ):
+        return await send.accept(context, caller, body, key, traceparent, held)
 
 
 class Item(BaseModel):
@@ -138,7 +142,9 @@ class BatchAccepted(BaseModel):
 )
 async def send_batch(request: Request, caller: Caller) -> Any:
     """Accept up to 1,000 messages: all of them or none (`mode` all), or those that are valid (`mode` each)."""
-    return await batch.accept(context_of(request), caller, await request.body(), request.headers.get("traceparent"))
+    context, parent = context_of(request), request.headers.get("traceparent")
+    with contextlib.closing(context.bodies.hold()) as held:
+        return await batch.accept(context, caller, await request.body(), parent, held)
 
 
 @router.get("/messages", response_model=MessagePage)
