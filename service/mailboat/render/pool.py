@@ -100,7 +100,7 @@ class Pool:
         self._queue.extend(shares(call.tasks, self._size))
         self._pump()
         await call.done
-        return [call.outcomes[index] for index in range(len(call.tasks))]
+        return call.give()
 
     async def close(self) -> None:
         """End every process. Jobs that are not done give RenderUnavailable."""

@@ -15,7 +15,6 @@ from mailboat.render import confine, findings, limits, parts, react_v8, text
 from mailboat.render.lru import Lru
 
 KEPT_REVISIONS = 128
-WARM_UPS = 3
 RENDER_SECONDS = limits.RENDER_SECONDS + limits.STARVED_SECONDS
 """V8's own clock is the wall's, so that it stops late only what the parent, who sees the CPU's, cannot."""
 MARGIN = 0.005  # seconds by which V8's clock is ahead of the process's own
@@ -59,8 +58,7 @@ class React:
         os.environ["TZ"] = "UTC"
         self._isolate = react_v8.Isolate(limits.COMPILE_SECONDS)
         self._isolate.lock({"environment": confine.public(os.environ), "largest": limits.LARGEST_OUTPUT})
-        for _ in range(WARM_UPS):
-            self._preparing("warm-up.tsx", "warmUp", "")
+        self._preparing("warm-up.tsx", "warmUp", "")
         self._artifacts: Lru[str, Artifact] = Lru(KEPT_REVISIONS)
 
     def compile(self, sources: Sources) -> bytes:

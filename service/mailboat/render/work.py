@@ -32,6 +32,14 @@ class Call:
         if len(self.outcomes) == len(self.tasks) and not self.done.done():
             self.done.set_result(None)
 
+    def give(self) -> list[Outcome | bytes]:
+        """The outcomes, in order, once; a call and its tasks hold each other, and so would all that was rendered be
+        held until the next full collection."""
+        outcomes = [self.outcomes[index] for index in range(len(self.tasks))]
+        self.outcomes.clear()
+        self.tasks.clear()
+        return outcomes
+
 
 class Task:
     """One job of a call. `struck`: a process died by itself while it was at this job."""

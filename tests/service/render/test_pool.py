@@ -243,8 +243,8 @@ async def test_without_processes_jobs_are_unavailable_after_a_while(
     make_pool: PoolMaker, good: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    pool = make_pool(1, patience=0.3)
-    (found,) = await asyncio.wait_for(pool.render([good]), 5)
+    pool = make_pool(1, patience=2.0)
+    (found,) = await asyncio.wait_for(pool.render([good]), 30)
     assert isinstance(found, RenderUnavailable)
     monkeypatch.undo()
     await until(lambda: len(pool.pids) == 2)
