@@ -55,6 +55,15 @@ interface ComponentProps {
 
 export const subject = ({ name }: ComponentProps) => `Title for ${name}`;
 
+export const schema = {
+  type: 'object',
+  required: ['name', 'url'],
+  properties: {
+    name: { type: 'string', description: 'Whom it is for' },
+    url: { type: 'string', description: 'Where the button leads' },
+  },
+};
+
 export default function Component({ name, url }: ComponentProps) {
   return (
     <Html lang="en">

@@ -109,6 +109,19 @@ def test_a_new_template_renders_as_it_is_without_a_warning(run, tmp_path, engine
     rendered = json.loads(run("render", name, "--source", "mails", "--format", "json").stdout)
     assert rendered["subject"].endswith(" for Ada")
     assert "border-radius:8px" in rendered["html"].replace(" ", "")
+    refused = run("render", name, "--source", "mails", "--data", '{"name": "Ada"}')
+    assert refused.stderr.startswith('the data do not fit the schema: url: "url" is a required property')
+
+
+def test_preview_props_that_do_not_fit_the_schema_are_named_with_their_place(run, tmp_path):
+    run("new", "mail", "--engine", "react", "--folder", ".")
+    source = (tmp_path / "mail.tsx").read_text()
+    (tmp_path / "mail.tsx").write_text(source.replace("PreviewProps = { name: 'Ada'", "PreviewProps = { name: 7"))
+    checked = run("check", "mail.tsx")
+    assert checked.returncode == 1
+    assert 'PreviewProps.name: 7 is not of type "string"\n' in checked.stdout
+    assert checked.stdout.startswith(f"mail.tsx:{source.count(chr(10))}:29: ")
+    assert run("render", "mail.tsx", "--data", '{"name": "Bob", "url": "https://example.com"}').returncode == 0
 
 
 @pytest.mark.parametrize("engine", ["jinja", "react"])
