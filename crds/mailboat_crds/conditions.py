@@ -10,6 +10,7 @@ STALLED = "Stalled"
 CREDENTIALS_READY = "CredentialsReady"
 SUSPENDED = "Suspended"
 QUOTA_EXCEEDED = "QuotaExceeded"
+ROUTE_INCOMPLETE = "RouteIncomplete"
 SOURCE_VALID = "SourceValid"
 SCHEMA_VALID = "SchemaValid"
 PUBLISHED = "Published"
@@ -18,7 +19,7 @@ REACHABLE = "Reachable"
 CIRCUIT_OPEN = "CircuitOpen"
 
 OF_KIND = {
-    "EmailClient": (READY, CREDENTIALS_READY, SUSPENDED, QUOTA_EXCEEDED, RECONCILING, STALLED),
+    "EmailClient": (READY, CREDENTIALS_READY, SUSPENDED, QUOTA_EXCEEDED, ROUTE_INCOMPLETE, RECONCILING, STALLED),
     "EmailTemplate": (READY, SOURCE_VALID, SCHEMA_VALID, PUBLISHED, RECONCILING, STALLED),
     "EmailProvider": (READY, SECRET_READY, REACHABLE, CIRCUIT_OPEN, RECONCILING, STALLED),
 }
@@ -29,6 +30,7 @@ MEANINGS = {
     CREDENTIALS_READY: "The key in the client's Secret works.",
     SUSPENDED: "The client may not send. Only there while it is true.",
     QUOTA_EXCEEDED: "The month's quota is used up. Only there while it is true.",
+    ROUTE_INCOMPLETE: "The route names a provider that is not there. Only there while it is true.",
     SOURCE_VALID: "The sources compile and render the example; else the message has file, line and column.",
     SCHEMA_VALID: "The schema is a JSON Schema, and the example fits it.",
     PUBLISHED: "A revision is live; the message says which one.",
@@ -39,7 +41,7 @@ MEANINGS = {
     STALLED: "It waits for somebody to change something. Only there while it is true.",
 }
 
-ONLY_WHILE_TRUE = frozenset({RECONCILING, STALLED, SUSPENDED, QUOTA_EXCEEDED, CIRCUIT_OPEN})
+ONLY_WHILE_TRUE = frozenset({RECONCILING, STALLED, SUSPENDED, QUOTA_EXCEEDED, ROUTE_INCOMPLETE, CIRCUIT_OPEN})
 
 ROTATE_REQUESTED_AT = "mailboat.dev/rotate-requested-at"
 RECONCILE_REQUESTED_AT = "mailboat.dev/reconcile-requested-at"
@@ -56,6 +58,7 @@ REASONS = {
     "KeyLost": "The Secret is gone or has been changed, and a new key could not be put there yet.",
     "Suspended": "spec.suspended is true.",
     "QuotaUsed": "The month's quota is used up.",
+    "ProviderNotFound": "No EmailProvider that the client may use has this name; mail takes the others of the route.",
     "SecretNotFound": "A Secret that the spec names is not there.",
     "SecretIncomplete": "A Secret that the spec names lacks a key, or holds something unusable.",
     "SecretsRead": "Every Secret that the spec names is there and complete.",
@@ -83,6 +86,8 @@ REASONS_OF = {
     "EmailClient": (
         *_ANY,
         "SecretNotFound",
+        "SecretIncomplete",
+        "ProviderNotFound",
         "SecretTaken",
         "KeyIssued",
         "KeyRotated",

@@ -11,6 +11,7 @@ from mailboat.declare import store
 from mailboat.declare.declarer import Declarer
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
+from mailboat.providers import registry
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
 from mailboat_operator.reconcile.objects import MANAGER, Key
@@ -40,7 +41,12 @@ class Records:
                 self._pool = await self._fenced_pool()
                 self._renderer = Pools(self._settings.render_processes or 1)
                 self._declarer = Declarer(
-                    self._pool, self._renderer, self._sealer, url=self._settings.url, actor=MANAGER
+                    self._pool,
+                    self._renderer,
+                    self._sealer,
+                    url=self._settings.url,
+                    actor=MANAGER,
+                    fixed=[name for name, _ in registry.fixed(self._settings)],
                 )
         return self._declarer
 

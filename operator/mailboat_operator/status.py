@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from mailboat.declare.outcome import Finding, conditions
-from mailboat_crds.conditions import READY, RECONCILING, STALLED
+from mailboat_crds.conditions import READY, RECONCILING, ROUTE_INCOMPLETE, STALLED
 from mailboat_crds.models import Condition, EmailClient, EmailClientStatus, Resource, Status, seconds
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LOOK_SECONDS = 20.0  # between two looks for a provider that a route lacks
 
 
 def as_json(status: Status) -> dict[str, Any]:
@@ -56,7 +57,8 @@ def _with(
 
 
 def due(resource: Resource, status: Status, now: datetime) -> float | None:
-    """Seconds until a key has to be replaced, or the one before ends; None when no date is known."""
+    """Seconds until a key has to be replaced, the one before ends, or a missing provider is looked for again; None when
+    no date is known."""
     if not isinstance(resource, EmailClient) or not isinstance(status, EmailClientStatus):
         return None
     dates = [datetime.fromisoformat(key.expires_at) for key in status.keys if key.expires_at]
@@ -64,4 +66,6 @@ def due(resource: Resource, status: Status, now: datetime) -> float | None:
     if interval:
         newest = max((datetime.fromisoformat(key.created_at) for key in status.keys), default=EPOCH)
         dates.append(newest + timedelta(seconds=seconds(interval)))
+    if any(one.type == ROUTE_INCOMPLETE for one in status.conditions):
+        dates.append(now + timedelta(seconds=LOOK_SECONDS))
     return max(0.0, min((date - now).total_seconds() for date in dates)) + 1.0 if dates else None

@@ -10,11 +10,12 @@ from mailboat.declare import manifests, store
 from mailboat.declare.inputs import Inputs, config_maps_of, secrets_of
 from mailboat.declare.manifests import Found
 from mailboat.declare.outcome import Outcome
+from mailboat.domain import leg
 from mailboat.errors import MailboatError
 from mailboat_crds import check
 from mailboat_crds.check import Invalid
-from mailboat_crds.conditions import READY, STALLED
-from mailboat_crds.models import KINDS, EmailClient, Resource, kind_of
+from mailboat_crds.conditions import READY, ROUTE_INCOMPLETE, STALLED
+from mailboat_crds.models import KINDS, EmailClient, EmailProvider, Resource, kind_of
 
 
 @click.command()
@@ -60,9 +61,9 @@ async def check_changes(records: Records, found: Found) -> None:
 
 
 async def affected(records: Records, found: Found) -> list[Resource]:
-    """Resources applied before that refer to a Secret or ConfigMap which these manifests bring."""
+    """Resources applied before that refer to a Secret, ConfigMap or EmailProvider which these manifests bring."""
     given = {(kind_of(one), one.metadata.namespace, one.metadata.name) for one in found.resources}
-    touched: list[Resource] = []
+    touched = [one for one in await _rerouted(records, found) if (kind_of(one), *_place(one)) not in given]
     for namespace, inputs in found.inputs.items():
         for kind in KINDS:
             for stored in await store.find(records.pool, kind, namespace):
@@ -70,9 +71,26 @@ async def affected(records: Records, found: Found) -> list[Resource]:
                 names = {*secrets_of(resource)} & {*inputs.secrets} | {*config_maps_of(resource)} & {
                     *inputs.config_maps
                 }
-                if names and (kind, namespace, stored.name) not in given:
+                if names and (kind, namespace, stored.name) not in given and resource not in touched:
                     touched.append(resource)
     return touched
+
+
+async def _rerouted(records: Records, found: Found) -> list[Resource]:
+    """Clients that a provider of these manifests was missing for."""
+    brought = {one.metadata.name for one in found.resources if isinstance(one, EmailProvider)}
+    if not brought:
+        return []
+    return [
+        check.resource(stored.manifest() | {"status": {}})
+        for stored in await store.find(records.pool, "EmailClient", None)
+        if any(one.type == ROUTE_INCOMPLETE for one in stored.status.conditions)
+        and brought & set(leg.names(stored.spec.get("route", ())))
+    ]
+
+
+def _place(resource: Resource) -> tuple[str, str]:
+    return resource.metadata.namespace, resource.metadata.name
 
 
 async def apply_one(records: Records, resource: Resource, found: Found) -> Outcome:
@@ -91,4 +109,7 @@ async def apply_one(records: Records, resource: Resource, found: Found) -> Outco
     ready = next((one for one in outcome.status.conditions if one.type == READY), None)
     if ready is not None and ready.status != "True":
         click.echo(f"{qualified(kind, name)}: {ready.reason}: {ready.message}", err=True)
+    for one in outcome.status.conditions:
+        if one.type == ROUTE_INCOMPLETE:
+            click.echo(f"{qualified(kind, name)}: warning: {one.message}", err=True)
     return outcome

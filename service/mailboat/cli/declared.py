@@ -18,9 +18,10 @@ import click
 from mailboat import settings
 from mailboat.cli import folder, postgres
 from mailboat.db import engine
-from mailboat.declare.declarer import Declarer
+from mailboat.declare.declarer import FIXED, Declarer
 from mailboat.declare.seal import Sealer
 from mailboat.errors import ConfigurationError, MailboatError
+from mailboat.providers import registry
 from mailboat.render.pools import Pools
 from mailboat_crds.models import KINDS, Kind
 
@@ -30,10 +31,11 @@ ACTOR = "apply"
 class Records:
     """The database, and the data folder with the credentials of clients."""
 
-    def __init__(self, pool: asyncpg.Pool, data: Path, sealing_key: str, url: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, data: Path, chosen: settings.Settings, url: str) -> None:
         self.pool, self._data = pool, data
         self._renderer = Pools(1)
-        self.declarer = Declarer(pool, self._renderer, Sealer(sealing_key), url=url, actor=ACTOR)
+        fixed = {*FIXED, *(name for name, _ in registry.fixed(chosen))}
+        self.declarer = Declarer(pool, self._renderer, Sealer(chosen.sealing_key), url=url, actor=ACTOR, fixed=fixed)
 
     def secret_path(self, namespace: str, name: str) -> Path:
         return self._data / "secrets" / namespace / f"{name}.json"
@@ -66,7 +68,7 @@ async def opened(data: Path) -> AsyncIterator[Records]:
     pool = await engine.pool(chosen.database_url, name="mailboat-apply", size=4)
     try:
         await _probe(pool, data)
-        records = Records(pool, data, chosen.sealing_key, url)
+        records = Records(pool, data, chosen, url)
         try:
             yield records
         finally:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -17,7 +17,7 @@ from mailboat.declare.keys import Kept, Row
 from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, summary
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
-from mailboat.delivery import administer, endpoints, senders
+from mailboat.delivery import administer, endpoints, providers, senders
 from mailboat.domain import leg
 from mailboat.domain.address import InvalidAddress
 from mailboat_crds.conditions import (
@@ -26,10 +26,11 @@ from mailboat_crds.conditions import (
     READY,
     RECONCILE_REQUESTED_AT,
     ROTATE_REQUESTED_AT,
+    ROUTE_INCOMPLETE,
     STALLED,
     SUSPENDED,
 )
-from mailboat_crds.models import EmailClient, EmailClientSpec, EmailClientStatus, UsageStatus, seconds
+from mailboat_crds.models import EmailClient, EmailClientSpec, EmailClientStatus, UsageStatus, Webhook, seconds
 
 COLUMNS = (
     "suspended",
@@ -101,48 +102,67 @@ def fault(spec: EmailClientSpec) -> str | None:
     return None
 
 
+class Lack(NamedTuple):
+    """What a webhook misses: the reason of a condition, and the sentence."""
+
+    reason: str
+    message: str
+
+
+def lack(webhook: Webhook, inputs: Inputs) -> Lack | None:
+    """Why the deliveries to a URL cannot be signed."""
+    name, key = webhook.secret_ref.name, webhook.secret_ref.key
+    if name not in inputs.secrets:
+        text = f"Webhooks name the Secret {name!r}, which is not there: make it in the same namespace."
+        return Lack("SecretNotFound", text)
+    if not inputs.secrets[name].get(key):
+        text = f"The webhook {webhook.url} needs the key {key!r} of Secret {name!r}, which is not there: add it."
+        return Lack("SecretIncomplete", text)
+    return None
+
+
 def wanted_endpoints(spec: EmailClientSpec, inputs: Inputs) -> list[endpoints.Wanted]:
-    """The URLs to tell; the Secrets are there, and one whose key is missing signs nothing: it is left out."""
-    return [
-        endpoints.Wanted(webhook.url, tuple(webhook.events), secret)
-        for webhook in spec.webhooks
-        if (secret := inputs.secrets[webhook.secret_ref.name].get(webhook.secret_ref.key))
-    ]
+    """The URLs to tell; the Secrets are there, if perhaps not their keys."""
+    wanted = []
+    for webhook in spec.webhooks:
+        missing = lack(webhook, inputs)
+        secret = None if missing else inputs.secrets[webhook.secret_ref.name][webhook.secret_ref.key]
+        wanted.append(endpoints.Wanted(webhook.url, tuple(webhook.events), secret, missing.message if missing else ""))
+    return wanted
 
 
-def findings(
-    client: EmailClient, reason: str | None, missing: Sequence[str], used: int, wrong: str | None
-) -> list[Finding]:
-    """Every condition of a client. `reason`: why its key was just replaced, None when it was not."""
+def findings(client: EmailClient, reason: str | None, lacks: Sequence[Lack], unknown: str, used: int) -> list[Finding]:
+    """Every condition of a client whose spec is sound. `reason`: why its key was just replaced, None when it was not;
+    `unknown`: what its route lacks."""
     spec = client.spec
     credentials = Finding(
         CREDENTIALS_READY, True, reason or "KeyIssued", f"Secret {spec.credentials.secret_name!r} has the key."
     )
-    found = [credentials]
-    if wrong:
-        return [Finding(READY, False, "SpecInvalid", wrong), Finding(STALLED, True, "SpecInvalid", wrong)]
-    if missing:
-        text = f"Webhooks name the Secret {missing[0]!r}, which is not there: make it in the same namespace."
-        found = [
-            Finding(READY, False, "SecretNotFound", text),
-            credentials,
-            Finding(STALLED, True, "SecretNotFound", text),
-        ]
+    if lacks:
+        found = [Finding(READY, False, *lacks[0]), credentials, Finding(STALLED, True, *lacks[0])]
     else:
-        found = summary(found, again=False, message="The client may send." if not spec.suspended else "Suspended.")
+        message = "The client may send." if not spec.suspended else "Suspended."
+        found = summary([credentials], again=False, message=message)
     if spec.suspended:
         found.append(Finding(SUSPENDED, True, "Suspended", "spec.suspended is true: requests are answered with 403."))
+    if unknown:
+        found.append(Finding(ROUTE_INCOMPLETE, True, "ProviderNotFound", unknown))
     if spec.quota and spec.quota.monthly is not None and used >= spec.quota.monthly:
         text = f"{used} of {spec.quota.monthly} messages are used this month: raise spec.quota.monthly or wait."
         found.append(Finding(QUOTA_EXCEEDED, True, "QuotaUsed", text))
     return found
 
 
-class Clients:
-    """Applies and removes EmailClients. `url` goes into their Secrets."""
+def invalid(wrong: str) -> list[Finding]:
+    """The conditions of a client whose spec cannot be put in force."""
+    return [Finding(READY, False, "SpecInvalid", wrong), Finding(STALLED, True, "SpecInvalid", wrong)]
 
-    def __init__(self, pool: asyncpg.Pool, sealer: Sealer, url: str, actor: str) -> None:
-        self._pool, self._sealer, self._url, self._actor = pool, sealer, url, actor
+
+class Clients:
+    """Applies and removes EmailClients. `url` goes into their Secrets; `fixed` are the providers of the settings."""
+
+    def __init__(self, pool: asyncpg.Pool, sealer: Sealer, url: str, actor: str, fixed: Collection[str]) -> None:
+        self._pool, self._sealer, self._url, self._actor, self._fixed = pool, sealer, url, actor, fixed
 
     async def apply(
         self, client: EmailClient, inputs: Inputs, held: Mapping[str, str] | None, now: datetime | None = None
@@ -156,16 +176,17 @@ class Clients:
             before = await store.load(connection, "EmailClient", client.metadata.namespace, client.metadata.name)
             step = _Step(connection, client, before, now, self._actor)
             if (wrong := fault(client.spec)) is not None:
-                status = step.status(findings(client, None, (), 0, wrong))
+                status = step.status(invalid(wrong))
                 secret, touched = None, False
             else:
                 identifier, touched = await step.row()
                 reason, secret, rows = await step.credentials(identifier, held, self._url)
-                missing = [name for name in secrets_of(client) if name not in inputs.secrets]
+                lacks = [missing for webhook in client.spec.webhooks if (missing := lack(webhook, inputs))]
+                unknown = await self._unknown(connection, client)
                 used = await connection.fetchval(_USED, identifier, now.date().replace(day=1)) or 0
-                status = step.status(findings(client, reason, missing, used, None), rows, used)
+                status = step.status(findings(client, reason, lacks, unknown, used), rows, used)
                 touched = touched or reason is not None
-                if not missing:
+                if all(name in inputs.secrets for name in secrets_of(client)):
                     told = wanted_endpoints(client.spec, inputs)
                     seal, unseal = self._sealer.seal, self._sealer.open
                     touched |= await endpoints.declare(connection, identifier, told, seal, unseal)
@@ -179,6 +200,11 @@ class Clients:
             change = "unchanged"
         was = before.status.conditions if before else client.status.conditions
         return Outcome(change, status, secret, events=changed(was, status.conditions))
+
+    async def _unknown(self, connection: asyncpg.Connection, client: EmailClient) -> str:
+        namespace, route = client.metadata.namespace, client.spec.route
+        missing = await providers.unknown(connection, namespace, route, self._fixed)
+        return providers.warning(namespace, missing, route) if missing else ""
 
     async def delete(self, namespace: str, name: str, policy: str) -> bool:
         """End the client's keys; with Retain keep it, suspended, with Delete forget it. True when it was declared."""

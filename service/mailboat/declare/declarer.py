@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import asyncpg
@@ -20,6 +20,9 @@ from mailboat.registry.folder import Folder
 from mailboat.render.base import Renderer
 from mailboat_crds.models import EmailClient, EmailTemplate, Resource
 
+FIXED = ("inbox", "smtp")
+"""Providers that the settings of workers may have."""
+
 _PROVIDERS = "select namespace, name, sealed from providers where sealed is not null"
 _RESEAL_PROVIDER = "update providers set sealed = $3 where namespace = $1 and name = $2 and sealed = $4"
 _DECLARED = "select kind, namespace, name, sealed from declared where sealed is not null"
@@ -29,14 +32,23 @@ _RESEAL_DECLARED = "update declared set sealed = $4 where kind = $1 and namespac
 class Declarer:
     """Idempotent and level-triggered: the same resource again changes nothing, whatever happened in between.
 
-    url: how applications reach the API.  actor: who stands in the audit.
+    url: how applications reach the API.  actor: who stands in the audit.  fixed: the providers of the settings, which a
+    route may name.
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, renderer: Renderer, sealer: Sealer, *, url: str, actor: str, templates: str = ""
+        self,
+        pool: asyncpg.Pool,
+        renderer: Renderer,
+        sealer: Sealer,
+        *,
+        url: str,
+        actor: str,
+        templates: str = "",
+        fixed: Collection[str] = FIXED,
     ) -> None:
         self._pool, self._sealer = pool, sealer
-        self._clients = Clients(pool, sealer, url, actor)
+        self._clients = Clients(pool, sealer, url, actor, fixed)
         self._templates = Templates(pool, Catalog(Folder(templates), pool), renderer)
         self._providers = Providers(pool, sealer)
 

@@ -36,7 +36,7 @@ _CHANGE = f"""
 update webhook_endpoints set url = coalesce($3, url), events = coalesce($4::text[], events), updated_at = now()
 where client_id = $1 and id = $2 returning {_COLUMNS}
 """
-_SEALED = "select sealed from webhook_endpoints where client_id = $1 and id = $2"
+_SEALED = "select sealed, paused_reason from webhook_endpoints where client_id = $1 and id = $2"
 _ROTATE = f"""
 update webhook_endpoints set sealed = $3, old_secret_until = now() + $4 * interval '1 second', updated_at = now()
 where client_id = $1 and id = $2 returning {_COLUMNS}
@@ -66,7 +66,13 @@ update webhook_deliveries set state = 0, attempts = 0, run_at = now(), updated_a
 where id in (select id from webhook_deliveries where endpoint_id = $1 and state in (3, 5)
     and ($2::uuid = id or ($2 is null and state = 5)) order by created_at limit $3 for update skip locked)
 """
-_DECLARED = "select id, url, events, sealed from webhook_endpoints where client_id = $1 and origin = 'resource'"
+_LACK = """
+with waiting as (update webhook_deliveries set state = 1 where endpoint_id = $1 and state = 0)
+update webhook_endpoints set paused_at = coalesce(paused_at, now()), paused_reason = $2 where id = $1
+"""
+_DECLARED = (
+    "select id, url, events, sealed, paused_reason from webhook_endpoints where client_id = $1 and origin = 'resource'"
+)
 _NUMBER = "select id from webhook_endpoints where client_id = $1 and url = $2"
 _DECLARE = """
 insert into webhook_endpoints (id, client_id, url, events, sealed, origin) values ($1, $2, $3, $4, $5, 'resource')
@@ -76,11 +82,12 @@ on conflict (client_id, url) do update set events = excluded.events, sealed = ex
 
 
 class Wanted(NamedTuple):
-    """An endpoint as a resource declares it."""
+    """An endpoint as a resource declares it. Without a secret (None) `lacks` says why."""
 
     url: str
     events: tuple[str, ...]
-    secret: str
+    secret: str | None
+    lacks: str = ""
 
 
 class Endpoints:
@@ -124,8 +131,7 @@ class Endpoints:
     async def rotate(self, endpoint: UUID, overlap_seconds: float) -> dict[str, Any]:
         """A new secret; the one before signs beside it for so long. Raises Problem 404."""
         where = outbound.place(endpoint)
-        sealed = _there(await self._pool.fetchrow(_SEALED, self._client, endpoint))["sealed"]
-        old = self._unseal(sealed, where)["webhook"]["current"]
+        old = await self._secret(endpoint)
         secret = outbound.new_secret()
         again = self._seal({"webhook": {"current": secret, "old": old}}, where)
         row = await self._pool.fetchrow(_ROTATE, self._client, endpoint, again, overlap_seconds)
@@ -142,7 +148,8 @@ class Endpoints:
         return _shown(_there(await self._pool.fetchrow(_PAUSE, self._client, endpoint, "paused by its client")))
 
     async def resume(self, endpoint: UUID) -> dict[str, Any]:
-        """Tell what waits, at once. Raises Problem 404."""
+        """Tell what waits, at once. Raises Problem 404, and 409 where nothing can be signed."""
+        await self._secret(endpoint)
         return _shown(_there(await self._pool.fetchrow(_RESUME, self._client, endpoint)))
 
     async def test(self, endpoint: UUID) -> UUID:
@@ -165,34 +172,62 @@ class Endpoints:
         done = await self._pool.execute(_REPLAY, endpoint, delivery, AT_ONCE)
         return int(done.removeprefix("UPDATE "))
 
+    async def _secret(self, endpoint: UUID) -> str:
+        """Raises Problem 404, and 409 for a declared endpoint whose Secret lacks the key."""
+        row = _there(await self._pool.fetchrow(_SEALED, self._client, endpoint))
+        found = self._unseal(row["sealed"], outbound.place(endpoint))["webhook"].get("current")
+        if found is None:
+            raise Problem(409, "wrong_state", f"The endpoint has no secret to sign with: {row['paused_reason']}")
+        return found
+
 
 async def declare(
     connection: asyncpg.Connection, client_id: int, wanted: Sequence[Wanted], seal: Seal, unseal: Unseal
 ) -> bool:
-    """Make the declared endpoints of a client these; those made through the API stay. True when something changed."""
+    """Make the declared endpoints of a client these; those made through the API stay. True when something changed.
+
+    One without a secret keeps the secret that it had; one that never had any is paused, so that what happens meanwhile
+    is told once it has.
+    """
     rows = {row["url"]: row for row in await connection.fetch(_DECLARED, client_id)}
     touched = False
     for one in wanted:
-        row = rows.pop(one.url, None)
-        if row is not None and _is(one, row, unseal):
-            continue
-        there = await connection.fetchval(_NUMBER, client_id, one.url)
-        number = there or identifier.new()
-        sealed = seal({"webhook": {"current": one.secret}}, outbound.place(number))
-        await connection.execute(_DECLARE, number, client_id, one.url, list(one.events), sealed)
-        touched = True
+        touched |= await _declare(connection, client_id, one, rows.pop(one.url, None), seal, unseal)
     for row in rows.values():
         await connection.execute(_REMOVE, client_id, row["id"])
         touched = True
     return touched
 
 
-def _is(wanted: Wanted, row: asyncpg.Record, unseal: Unseal) -> bool:
-    try:
-        kept = unseal(row["sealed"], outbound.place(row["id"]))["webhook"]["current"]
-    except ConfigurationError:  # sealed with a key that is gone: it is sealed anew
+async def _declare(
+    connection: asyncpg.Connection, client_id: int, one: Wanted, row: asyncpg.Record | None, seal: Seal, unseal: Unseal
+) -> bool:
+    """One of them; `row` is what was declared under its URL before. True when something changed."""
+    number = row["id"] if row is not None else await connection.fetchval(_NUMBER, client_id, one.url)
+    kept = _kept(row, unseal) if row is not None else None
+    if one.secret is None and row is None and number is not None:
+        return False  # made through the API, with a secret of its own
+    secret = one.secret or kept
+    if row is not None and (tuple(row["events"]), kept) == (one.events, secret or ""):
+        if not secret and row["paused_reason"] != one.lacks:
+            await connection.execute(_LACK, row["id"], one.lacks)
         return False
-    return tuple(row["events"]) == wanted.events and kept == wanted.secret
+    number = number or identifier.new()
+    sealed = seal({"webhook": {"current": secret} if secret else {}}, outbound.place(number))
+    await connection.execute(_DECLARE, number, client_id, one.url, list(one.events), sealed)
+    if not secret:
+        await connection.execute(_LACK, number, one.lacks)
+    elif kept == "":
+        await connection.execute(_RESUME, client_id, number)
+    return True
+
+
+def _kept(row: asyncpg.Record, unseal: Unseal) -> str | None:
+    """The secret of an endpoint, "" where it never had one; None where its key is gone, so that it is sealed anew."""
+    try:
+        return unseal(row["sealed"], outbound.place(row["id"]))["webhook"].get("current", "")
+    except ConfigurationError:
+        return None
 
 
 def _check(url: str) -> None:

@@ -74,6 +74,13 @@ def providers_for(settings: Settings, pool: asyncpg.Pool) -> dict[str, Provider]
     return made
 
 
+def fixed(settings: Settings) -> list[tuple[str, str]]:
+    """The name and kind of each provider of the settings. Raises ConfigurationError."""
+    listed = manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()
+    own = [("inbox", "inbox")] + ([("smtp", "smtp")] if settings.smtp_url else [])
+    return own + [(one.name, one.kind) for one in listed]
+
+
 def breakers_for(settings: Settings) -> dict[str, dict[str, Any]]:
     """What the settings say about circuits, by the name of the provider. Raises ConfigurationError."""
     listed = manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()

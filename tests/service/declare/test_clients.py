@@ -151,6 +151,46 @@ async def test_a_missing_webhook_secret_is_named(declarer: Any, client: Any, rea
     assert ready(outcome)[0] == "True"
 
 
+async def test_a_webhook_secret_without_the_key_is_named(declarer: Any, client: Any, ready: Any, query: Any) -> None:
+    hook = {"url": "https://shop.example.com/hook", "secretRef": {"name": "hook", "key": "secret"}}
+    for content in ({"token": "x"}, {"secret": ""}):
+        outcome = await declarer.apply(client(webhooks=[hook]), Inputs({"hook": content}), None, NOW)
+        status, reason, message = ready(outcome)
+        assert (status, reason) == ("False", "SecretIncomplete")
+        assert message.startswith("The webhook https://shop.example.com/hook needs the key 'secret' of Secret 'hook'")
+        assert ready(outcome, "Stalled")[0] == "True"
+    (row,) = query("select paused_reason from webhook_endpoints")
+    assert row["paused_reason"] == message
+    await declarer.apply(client(webhooks=[hook]), Inputs({"hook": {"secret": "whsec_x"}}), outcome.secret, NOW)
+    assert [row[0] for row in query("select paused_at from webhook_endpoints")] == [None]
+
+
+async def test_a_route_to_a_provider_that_is_not_there_is_a_condition_until_it_is(
+    declarer: Any, client: Any, provider: Any, ready: Any, resource: Any
+) -> None:
+    outcome = await declarer.apply(client(route=["relay=90", "missing=10", "smtp"]), NOTHING, None, NOW)
+    status, reason, message = ready(outcome, "RouteIncomplete")
+    assert (status, reason) == ("True", "ProviderNotFound")
+    assert message.startswith("The route names 'relay' and 'missing', and namespace shop has no such EmailProvider")
+    assert "mail takes the others" in message
+    assert ready(outcome)[0] == "True"
+    await declarer.apply(provider("relay", inbox={}), NOTHING)
+    await declarer.apply(resource("EmailProvider", "missing", namespace="default", inbox={}), NOTHING)
+    outcome = await declarer.apply(client(route=["relay", "missing"]), NOTHING, outcome.secret, NOW)
+    assert "'missing'" in ready(outcome, "RouteIncomplete")[2]  # of default, and not for others
+    shared = {"inbox": {}, "allowedNamespaces": {"names": ["shop"]}}
+    await declarer.apply(resource("EmailProvider", "missing", namespace="default", **shared), NOTHING)
+    outcome = await declarer.apply(client(route=["relay", "missing"]), NOTHING, outcome.secret, NOW)
+    assert ready(outcome, "RouteIncomplete") == ("", "", "")
+    outcome = await declarer.apply(client(route=["nowhere"]), NOTHING, outcome.secret, NOW)
+    assert "its mail has nowhere to go" in ready(outcome, "RouteIncomplete")[2]
+
+
+async def test_a_provider_twice_in_a_route_is_a_fault(declarer: Any, client: Any, ready: Any) -> None:
+    outcome = await declarer.apply(client(route=["smtp=10", "smtp=90"]), NOTHING, None, NOW)
+    assert ready(outcome) == ("False", "SpecInvalid", "spec.route names 'smtp' twice: keep one of them.")
+
+
 async def test_retained_a_client_stays_suspended_and_goes_on_when_applied_again(
     declarer: Any, client: Any, query: Any
 ) -> None:

@@ -148,6 +148,23 @@ def test_a_secret_alone_reaches_what_refers_to_it_and_is_remembered(mailboat: Co
     assert out == "emailprovider.mailboat.dev/relay configured\n"
 
 
+def test_a_route_to_nowhere_is_warned_of_until_its_provider_is_applied(
+    mailboat: Command, file: Path, tmp_path: Path, query: Any
+) -> None:
+    parts = MANIFESTS.split("---\n")
+    file.write_text("---\n".join(part for part in parts if "name: kept" not in part))
+    code, out, err = mailboat("apply", "-f", str(file))
+    assert code == 0
+    assert "emailclient.mailboat.dev/storefront: warning: The route names 'kept'" in err
+    assert "RouteIncomplete" in mailboat("describe", "emc", "storefront")[1]
+    later = tmp_path / "later.yaml"
+    later.write_text(next(part for part in parts if "name: kept" in part))
+    code, out, err = mailboat("apply", "-f", str(later))
+    assert (code, err) == (0, "")
+    assert "emailclient.mailboat.dev/storefront unchanged" in out
+    assert "RouteIncomplete" not in mailboat("describe", "emc", "storefront")[1]
+
+
 def test_get_shows_the_printer_columns(mailboat: Command, file: Path) -> None:
     mailboat("apply", "-f", file)
     _, out, _ = mailboat("get", "emc")

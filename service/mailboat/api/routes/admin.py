@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mailboat.api.app_state import administrator, context_of
-from mailboat.delivery import senders
+from mailboat.api.routes import providers as api_providers
+from mailboat.delivery import providers, senders
 from mailboat.delivery.administer import Administration
 from mailboat.domain import leg
 from mailboat.domain.address import InvalidAddress
@@ -103,6 +104,12 @@ class ClientShown(BaseModel):
     updated_at: datetime
 
 
+class ClientAlone(ClientShown):
+    """One client. `warnings` say what it was given that cannot work as it stands."""
+
+    warnings: list[str]
+
+
 class ClientPage(BaseModel):
     """Clients by namespace and name; `next` is the `after` of the following page."""
 
@@ -149,10 +156,10 @@ def _administration(request: Request) -> Administration:
 Admin = Annotated[Administration, Depends(_administration)]
 
 
-@router.post("/clients", status_code=201, response_model=ClientShown)
-async def create_client(admin: Admin, body: NewClient) -> Any:
+@router.post("/clients", status_code=201, response_model=ClientAlone)
+async def create_client(request: Request, admin: Admin, body: NewClient) -> Any:
     """Make a client. It can send once it has a key."""
-    return await admin.create_client(body.namespace, body.name, body.values())
+    return await _with_warnings(request, await admin.create_client(body.namespace, body.name, body.values()))
 
 
 @router.get("/clients", response_model=ClientPage)
@@ -165,16 +172,24 @@ async def list_clients(
     return await admin.list_clients(limit, after)
 
 
-@router.get("/clients/{namespace}/{name}", response_model=ClientShown)
-async def get_client(admin: Admin, namespace: str, name: str) -> Any:
+@router.get("/clients/{namespace}/{name}", response_model=ClientAlone)
+async def get_client(request: Request, admin: Admin, namespace: str, name: str) -> Any:
     """One client."""
-    return await admin.get_client(namespace, name)
+    return await _with_warnings(request, await admin.get_client(namespace, name))
 
 
-@router.patch("/clients/{namespace}/{name}", response_model=ClientShown)
-async def update_client(admin: Admin, namespace: str, name: str, body: ClientChange) -> Any:
+@router.patch("/clients/{namespace}/{name}", response_model=ClientAlone)
+async def update_client(request: Request, admin: Admin, namespace: str, name: str, body: ClientChange) -> Any:
     """Change a client; what is not given stays."""
-    return await admin.update_client(namespace, name, body.values(), "client.update")
+    return await _with_warnings(request, await admin.update_client(namespace, name, body.values(), "client.update"))
+
+
+async def _with_warnings(request: Request, client: dict[str, Any]) -> dict[str, Any]:
+    """With what its route lacks."""
+    context = context_of(request)
+    fixed = [name for name, _ in api_providers.fixed(context)]
+    missing = await providers.unknown(context.pool, client["namespace"], client["route"], fixed)
+    return client | {"warnings": [providers.warning(client["namespace"], missing, client["route"])] if missing else []}
 
 
 @router.post("/clients/{namespace}/{name}/suspend", response_model=ClientShown)

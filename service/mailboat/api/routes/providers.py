@@ -15,7 +15,7 @@ from mailboat.declare.seal import Sealer
 from mailboat.delivery import providers
 from mailboat.errors import ConfigurationError, Problem, ProviderError
 from mailboat.limits.breaker import State
-from mailboat.providers import manifest, records, registry
+from mailboat.providers import records, registry
 from mailboat.providers.base import Provider
 
 router = APIRouter(prefix="/admin/providers", tags=["providers"], dependencies=[Depends(administrator)])
@@ -61,7 +61,7 @@ class Checked(BaseModel):
 async def list_providers(request: Request) -> Any:
     """Every provider with its circuit."""
     context = context_of(request)
-    return await providers.listed(context.pool, _fixed(context))
+    return await providers.listed(context.pool, fixed(context))
 
 
 @router.post("/{name:path}/open", response_model=ProviderShown)
@@ -92,15 +92,12 @@ async def test_provider(request: Request, name: str) -> Any:
         await made.close()
 
 
-def _fixed(context: Context) -> list[tuple[str, str]]:
+def fixed(context: Context) -> list[tuple[str, str]]:
     """The name and kind of each provider of the settings."""
-    settings = context.settings
-    found = [("inbox", "inbox")] + ([("smtp", "smtp")] if settings.smtp_url else [])
     try:
-        listed = manifest.read(settings.providers_file, registry.KINDS) if settings.providers_file else []
+        return registry.fixed(context.settings)
     except ConfigurationError as error:
         raise _unreadable(error) from None
-    return found + [(one.name, one.kind) for one in listed]
 
 
 def _unreadable(error: ConfigurationError) -> Problem:
@@ -109,7 +106,7 @@ def _unreadable(error: ConfigurationError) -> Problem:
 
 async def _one(context: Context, name: str) -> dict[str, Any]:
     """Raises Problem 404."""
-    for found in await providers.listed(context.pool, _fixed(context)):
+    for found in await providers.listed(context.pool, fixed(context)):
         if found["name"] == name:
             return found
     raise Problem(404, "not_found", f"There is no provider {name}: declared ones are called namespace/name.")

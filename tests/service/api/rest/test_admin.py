@@ -41,6 +41,20 @@ def test_a_name_is_taken_once_per_namespace(admin, problem):
     assert admin.post("/admin/clients", json={"name": "twice", "namespace": "other"}).status_code == 201
 
 
+def test_a_route_to_nowhere_is_warned_of(admin, query):
+    made = admin.post("/admin/clients", json={"name": "lost", "namespace": "shop", "route": ["ses=10", "inbox"]})
+    assert made.status_code == 201
+    (warning,) = made.json()["warnings"]
+    assert warning.startswith(
+        "The route names 'ses', and namespace shop has no such EmailProvider: mail takes the others"
+    )
+    assert admin.get("/admin/clients/shop/lost").json()["warnings"] == [warning]
+    query("insert into providers (namespace, name, kind, spec) values ('shop', 'ses', 'inbox', '{}')")
+    assert admin.get("/admin/clients/shop/lost").json()["warnings"] == []
+    changed = admin.patch("/admin/clients/shop/lost", json={"route": ["relay"]})
+    assert "its mail has nowhere to go" in changed.json()["warnings"][0]
+
+
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "no name": ({"name": None}, "missing_field", "name"),
     "a name with capitals": ({"name": "Shop"}, "invalid_field", "name"),
