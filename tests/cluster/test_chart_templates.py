@@ -15,6 +15,7 @@ import pytest
 import yaml
 from tests.cluster.binaries import HELM, Program
 from tests.cluster.control_plane import ControlPlane
+from tests.conftest import until
 
 from mailboat.api.main import DRAIN_SECONDS
 from mailboat.db.states import Lane, State
@@ -115,7 +116,7 @@ def test_helm_finds_nothing_wrong(helm: Helm, variant: str) -> None:
 
 
 def judged(cluster: ControlPlane, found: list[Manifest]) -> tuple[list[str], str]:
-    """What the API server would do with each, and what it warns of: Pod Security does of a Deployment of forbidden pods."""
+    """What the API server would do with each, and its warnings, which Pod Security has for forbidden pods."""
     namespace = cluster.namespace()
     cluster.kubectl(
         "create", "serviceaccount", "mailboat", "--namespace", namespace
@@ -480,3 +481,27 @@ def test_the_migration_runs_before_pods_that_need_it_and_uses_nothing_of_the_rel
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
     assert of(manifests(), "Job") == set(), "the bundled PostgreSQL migrates itself"
+
+
+def test_definitions_and_resources_outlive_the_release_and_belong_to_the_next(
+    own_cluster: ControlPlane, helm: Helm
+) -> None:
+    """With crds.keep; without it they go, and nothing holds them up."""
+    definitions = ("crd", "-l", "app.kubernetes.io/part-of=mailboat", "-o", "name")
+    place = (f"--kubeconfig={own_cluster.admin}", "--namespace=default")
+
+    def release(*words: str) -> None:
+        done = helm(*words, *place)
+        assert done.returncode == 0, done.stderr
+
+    own_cluster.kubectl("delete", "-f", ROOT / "crds")
+    release("install", "mailboat", str(CHART))
+    template = {"apiVersion": "mailboat.dev/v1alpha1", "kind": "EmailTemplate", "metadata": {"name": "receipt"}}
+    own_cluster.apply(template | {"spec": {"subject": "Receipt", "source": "<p>Thanks</p>"}})
+    release("uninstall", "mailboat")
+    assert len(own_cluster.kubectl("get", *definitions).stdout.split()) == 3
+    release("install", "mailboat", str(CHART))
+    assert "emailtemplate" in own_cluster.kubectl("get", "mailboat", "-o", "name").stdout
+    release("upgrade", "mailboat", str(CHART), "--set=crds.keep=false")
+    release("uninstall", "mailboat")
+    until(lambda: own_cluster.kubectl("get", *definitions).stdout == "", "the definitions to go")
