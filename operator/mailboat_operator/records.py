@@ -46,7 +46,7 @@ class Records:
                     self._sealer,
                     url=self._settings.url,
                     actor=MANAGER,
-                    fixed=[name for name, _ in registry.fixed(self._settings)],
+                    fixed=[name for name, _ in registry.names(self._settings)],
                 )
         return self._declarer
 

@@ -22,7 +22,7 @@ from mailboat.domain.revision import Sources
 from mailboat.errors import ConfigurationError, ProviderError, TemplateFault
 from mailboat.providers import records
 from mailboat.providers.base import Provider
-from mailboat.providers.registry import providers_for
+from mailboat.providers.registry import of_settings
 from mailboat.registry.folder import Folder
 from mailboat.render import base, confine
 from mailboat.render.base import Job
@@ -233,7 +233,7 @@ async def providers(chosen: Settings, pool: asyncpg.Pool, reachable: bool) -> As
     """Each provider of the settings, and each declared one where Postgres answers: connected to, authenticated."""
     made: dict[str, Provider] = {}
     try:
-        made |= providers_for(chosen, pool)
+        made |= of_settings(chosen, pool).providers
     except ConfigurationError as error:
         yield fail("providers", str(error), "correct the setting that it names")
     for record in await _declared(chosen, pool) if reachable else ():

@@ -34,7 +34,7 @@ class Records:
     def __init__(self, pool: asyncpg.Pool, data: Path, chosen: settings.Settings, url: str) -> None:
         self.pool, self._data = pool, data
         self._renderer = Pools(1)
-        fixed = {*FIXED, *(name for name, _ in registry.fixed(chosen))}
+        fixed = {*FIXED, *(name for name, _ in registry.names(chosen))}
         self.declarer = Declarer(pool, self._renderer, Sealer(chosen.sealing_key), url=url, actor=ACTOR, fixed=fixed)
 
     def secret_path(self, namespace: str, name: str) -> Path:

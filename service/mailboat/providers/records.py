@@ -194,8 +194,9 @@ class Directory:
         self,
         pool: asyncpg.Pool,
         fixed: Mapping[str, Provider],
-        unseal: Unseal,
         breakers: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        unseal: Unseal,
     ) -> None:
         self._pool, self._unseal = pool, unseal
         self._fixed = {

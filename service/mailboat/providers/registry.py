@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -60,28 +60,33 @@ def _smtp(settings: Settings) -> Smtp:
     )
 
 
-def providers_for(settings: Settings, pool: asyncpg.Pool) -> dict[str, Provider]:
-    """Every provider that the settings ask for, by name; `inbox` always. Raises ConfigurationError."""
+class Fixed(NamedTuple):
+    """The providers of the settings by name, and what is said there of their circuits."""
+
+    providers: dict[str, Provider]
+    breakers: dict[str, dict[str, Any]]
+
+
+def of_settings(settings: Settings, pool: asyncpg.Pool) -> Fixed:
+    """Every provider that the settings ask for; `inbox` always. Raises ConfigurationError."""
     made: dict[str, Provider] = {"inbox": Inbox("inbox", pool)}
     if settings.smtp_url:
         made["smtp"] = _smtp(settings)
-    for given in manifest.read(settings.providers_file, KINDS) if settings.providers_file else ():
+    listed = _listed(settings)
+    for given in listed:
         if given.name in made:
             raise ConfigurationError(f"{given.place}: name: {given.name} is there already, by the settings. Rename it.")
         provider = KINDS[given.kind](given, pool)
         pace = given.limits.max_per_second
         made[given.name] = provider if pace is None else Paced(provider, pace)
-    return made
+    return Fixed(made, {given.name: given.breaker for given in listed})
 
 
-def fixed(settings: Settings) -> list[tuple[str, str]]:
-    """The name and kind of each provider of the settings. Raises ConfigurationError."""
-    listed = manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()
+def names(settings: Settings) -> list[tuple[str, str]]:
+    """The name and kind of each of them, without making any. Raises ConfigurationError."""
     own = [("inbox", "inbox")] + ([("smtp", "smtp")] if settings.smtp_url else [])
-    return own + [(one.name, one.kind) for one in listed]
+    return own + [(one.name, one.kind) for one in _listed(settings)]
 
 
-def breakers_for(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What the settings say about circuits, by the name of the provider. Raises ConfigurationError."""
-    listed = manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()
-    return {given.name: given.breaker for given in listed}
+def _listed(settings: Settings) -> Sequence[Manifest]:
+    return manifest.read(settings.providers_file, KINDS) if settings.providers_file else ()

@@ -34,7 +34,7 @@ from mailboat.limits.breaker import Breakers
 from mailboat.limits.pace import Turns
 from mailboat.probes import Probes
 from mailboat.providers.records import Directory
-from mailboat.providers.registry import breakers_for, providers_for
+from mailboat.providers.registry import of_settings
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
 from mailboat.render import artifacts
@@ -67,7 +67,7 @@ async def _work(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     pool = await engine.pool(settings.database_url, name="mailboat-worker", size=POOL_SIZE)
     unseal = Sealer(settings.sealing_key).open
-    providers = Directory(pool, providers_for(settings, pool), unseal, breakers_for(settings))
+    providers = Directory(pool, *of_settings(settings, pool), unseal=unseal)
     health = Health(settings.lease_seconds, stop)
     async with Probes("worker", health.unready, health.refresh).serving(settings):
         health.owner = await _registered(settings, pool, stop)

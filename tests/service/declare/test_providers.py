@@ -83,7 +83,7 @@ async def test_no_secret_is_in_a_row_a_status_or_a_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     outcome = await declarer.apply(provider(**RELAY), LOGIN)
-    directory = Directory(pool, {}, Sealer(sealing_key).open)
+    directory = Directory(pool, {}, unseal=Sealer(sealing_key).open)
     await directory.refresh()
     await directory.close()
     shown = everything(query) + repr(outcome) + msgspec.json.encode(outcome.status).decode() + repr(LOGIN)
@@ -135,7 +135,9 @@ def test_a_key_that_is_none_is_refused_without_showing_it(key: str) -> None:
 
 @pytest.fixture
 async def directory(pool: Any, sealing_key: str) -> Any:
-    made = Directory(pool, {"inbox": Inbox("inbox", pool), "relay": Inbox("fixed", pool)}, Sealer(sealing_key).open)
+    made = Directory(
+        pool, {"inbox": Inbox("inbox", pool), "relay": Inbox("fixed", pool)}, unseal=Sealer(sealing_key).open
+    )
     yield made
     await made.close()
 

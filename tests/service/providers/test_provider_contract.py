@@ -24,7 +24,7 @@ from mailboat.errors import (
 )
 from mailboat.providers import mailgun, manifest, postmark, sendgrid, ses
 from mailboat.providers.inbox import Inbox
-from mailboat.providers.registry import KINDS, providers_for
+from mailboat.providers.registry import KINDS, of_settings
 from mailboat.providers.smtp import Smtp
 from mailboat.settings import Settings
 from mailboat.simulate import mailgun as mailgun_simulator
@@ -410,12 +410,12 @@ class TestPostmark(Simulated):
 
 class TestRegistry:
     def test_the_inbox_is_always_there_and_smtp_when_it_is_named(self):
-        assert set(providers_for(Settings(), None)) == {"inbox"}
+        assert set(of_settings(Settings(), None).providers) == {"inbox"}
         settings = Settings(smtp_url="smtp://mail.example.com", smtp_connections=7)
-        providers = providers_for(settings, None)
+        providers = of_settings(settings, None).providers
         assert {name: provider.kind for name, provider in providers.items()} == {"inbox": "inbox", "smtp": "smtp"}
         assert providers["smtp"].concurrency == 7
 
     def test_a_url_that_cannot_be_used_stops_the_start(self):
         with pytest.raises(ConfigurationError, match="MAILBOAT_SMTP_URL"):
-            providers_for(Settings(smtp_url="mail.example.com"), None)
+            of_settings(Settings(smtp_url="mail.example.com"), None)

@@ -11,7 +11,7 @@ from mailboat.limits.breaker import policy_of
 from mailboat.providers.inbox import Inbox
 from mailboat.providers.pace import Paced
 from mailboat.providers.records import Directory
-from mailboat.providers.registry import breakers_for, providers_for
+from mailboat.providers.registry import of_settings
 from mailboat.settings import Settings
 
 FILE = """
@@ -35,7 +35,7 @@ def read(tmp_path):
     def read(text, **others):
         path = tmp_path / "providers.yaml"
         path.write_text(text)
-        return providers_for(Settings(providers_file=str(path), **others), None)
+        return of_settings(Settings(providers_file=str(path), **others), None).providers
 
     return read
 
@@ -58,7 +58,7 @@ async def test_what_the_file_says_of_circuits_counts_and_the_rest_is_usual(tmp_p
     path = tmp_path / "providers.yaml"
     path.write_text("- {name: one, inbox: {}, circuitBreaker: {failures: 2, cooldown: 1m}}\n- {name: two, inbox: {}}")
     settings = Settings(providers_file=str(path))
-    directory = Directory(None, providers_for(settings, None), None, breakers_for(settings))
+    directory = Directory(None, *of_settings(settings, None), unseal=None)
     one, two = (policy_of(directory.find("default", name).breaker) for name in ("one", "two"))
     assert (one.failures, one.window, one.cooldown) == (2, 60, 60)
     assert (two.failures, two.window, two.cooldown) == (5, 60, 5)
@@ -105,7 +105,7 @@ def test_a_fault_names_file_item_and_field_and_never_a_secret(read, text, words)
 
 def test_a_file_that_is_not_there_stops_the_start():
     with pytest.raises(ConfigurationError, match="MAILBOAT_PROVIDERS_FILE"):
-        providers_for(Settings(providers_file="/nowhere.yaml"), None)
+        of_settings(Settings(providers_file="/nowhere.yaml"), None)
 
 
 def test_credentials_do_not_show_themselves(read):

@@ -95,7 +95,7 @@ async def test_provider(request: Request, name: str) -> Any:
 def fixed(context: Context) -> list[tuple[str, str]]:
     """The name and kind of each provider of the settings."""
     try:
-        return registry.fixed(context.settings)
+        return registry.names(context.settings)
     except ConfigurationError as error:
         raise _unreadable(error) from None
 
@@ -122,7 +122,7 @@ async def _made(context: Context, name: str) -> Provider:
     """A provider of its own for one check."""
     try:
         if "/" not in name:
-            return registry.providers_for(context.settings, context.pool)[name]
+            return registry.of_settings(context.settings, context.pool).providers[name]
         unseal = Sealer(context.settings.sealing_key).open
         for record in await records.load(context.pool, unseal):
             if f"{record.namespace}/{record.name}" == name:
