@@ -14,6 +14,8 @@ const UNCLOSED = 'Unterminated JSX contents';
 const IS_GENERIC = /^<\s*(?:const\s+)?[\w$]+\s*(?:,|=|extends\b)/;
 const IS_TYPESCRIPT = /\.[cm]?tsx?$/;
 const KINDS = '(.tsx, .ts, .jsx, .js or .json)';
+const IS_PICTURE = /\.(png|jpe?g|gif|svg|webp|avif|ico)$/i;
+const IS_OTHER = /\.(css|scss|sass|less|woff2?|ttf|md|mdx|html|txt|ya?ml|vue)$/i;
 const IS_JSX = /\.(tsx|jsx|js)$/;
 
 /** JavaScript by file, of all files that the entry imports. Throws Fault. */
@@ -38,11 +40,17 @@ export function compile(entry, files) {
       }
       if (leaves(specifier, file)) throw fail(`'${specifier}' lies outside of the source volume`);
       const found = resolve(specifier, file, has);
-      if (found === null) throw fail(`there is no file '${specifier}' to import ${KINDS}`);
+      if (found === null) throw fail(missing(specifier));
       queue.push(found);
     }
   }
   return codes;
+}
+
+function missing(specifier) {
+  if (IS_PICTURE.test(specifier)) return `'${specifier}' cannot be imported, only ${KINDS.slice(1, -1)} can: name a picture by its address, src="https://…"`;
+  if (IS_OTHER.test(specifier)) return `'${specifier}' cannot be imported, only ${KINDS.slice(1, -1)} can`;
+  return `there is no file '${specifier}' to import ${KINDS}`;
 }
 
 /** What an import means that is neither relative nor a package. Throws Fault. */

@@ -73,6 +73,8 @@ def thorough(rendered: Rendered) -> Rendered:
     html = rendered.html or ""
     css = "\n".join([*_sheets(html), *(found[1] or found[2] or "" for found in _STYLE.finditer(html))]).lower()
     found = [*rendered.warnings]
+    if not rendered.subject and not any("`subject`" in each for each in found):
+        found.append("The template has no `subject`, so the mail has none.")
     if html and not has_preview(html):
         found.append("The mail has no preview text: many programs show its first words beside the subject.")
     found += [f"Some mail programs do not know {what}." for rule, what in _UNSUPPORTED if rule.search(css)][

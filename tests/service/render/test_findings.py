@@ -74,6 +74,14 @@ def test_preview_text_is_what_comes_first_and_hidden(body: str, found: bool) -> 
     assert findings.has_preview(body) is found
 
 
+def test_a_mail_without_a_subject_is_said_to_have_none_once() -> None:
+    bare = Rendered("", f"<body>{PREVIEW}x", "x")
+    (found,) = findings.thorough(bare).warnings
+    assert "no `subject`" in found
+    own = "The template exports no `subject`, so the mail has none."
+    assert findings.thorough(Rendered("", bare.html, "x", (own,))).warnings == (own,)
+
+
 def test_warnings_are_kept_and_none_is_said_twice() -> None:
     mail = Rendered("S", "<p>x", "x", ("known",))
     once = findings.thorough(mail)

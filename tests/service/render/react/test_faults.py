@@ -31,7 +31,11 @@ FAULTS = {
     "a package by import()": ("export const x = import('os');", "mail.tsx:1:25: import of 'os' is not allowed"),
     "a package re-exported": ("export * from 'fs';", "mail.tsx:1:15: import of 'fs' is not allowed"),
     "a missing file": (USES.format("./gone"), "mail.tsx:1:15: there is no file './gone' to import"),
-    "a style sheet": (USES.format("./a.css"), "mail.tsx:1:15: there is no file './a.css' to import"),
+    "a style sheet": (
+        USES.format("./a.css"),
+        "mail.tsx:1:15: './a.css' cannot be imported, only .tsx, .ts, .jsx, .js or",
+    ),
+    "a picture": (USES.format("./a.png"), "'./a.png' cannot be imported, only .tsx, .ts, .jsx, .js or .json can: name"),
     "above the volume": (
         USES.format("../../etc/passwd"),
         "mail.tsx:1:15: '../../etc/passwd' lies outside of the source",
