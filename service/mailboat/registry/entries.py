@@ -25,7 +25,7 @@ SETTLED_SECONDS = 0.1
 PARTS = {"components", "component"}
 _SKIPPED = {"static", "node_modules", "__pycache__"}
 _SAYS_SO = re.compile(r"\bPreviewProps\b|^\s*export\s+(?:const|function|async\s+function)\s+subject\b", re.MULTILINE)
-_USES_REACT = re.compile(r"\b(?:react-email|@react-email/[\w-]+|react)['\"]")
+_USES_REACT = re.compile(r"""['"](?:react|react-email|@react-email/[\w/-]+)['"]""")
 
 Stamps = dict[Path, int]
 

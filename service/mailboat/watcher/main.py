@@ -6,7 +6,9 @@ A file that cannot be read leaves the last good revision live, and the log says 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import AsyncIterator
 
 import asyncpg
 import structlog
@@ -42,12 +44,29 @@ async def _watch(settings: Settings) -> None:
     publisher = Publisher(folder, Catalog(folder, pool))
     async with Probes("watcher", publisher.unready).serving(settings):
         await publisher.publish_until(stop)
-        async for _ in awatch(
-            folder.root, stop_event=stop, step=20, debounce=100, rust_timeout=1000, yield_on_timeout=True
-        ):
-            if not stop.is_set():
-                await publisher.publish_until(stop)
+        async for _ in _looks(folder, stop):
+            await publisher.publish_until(stop)
     await asyncio.wait_for(pool.close(), 5)
+
+
+async def _looks(folder: Folder, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Whenever it is time to look at the folder: after a save, and once a second for what is not noticed."""
+    while not stop.is_set():
+        watched = folder.root
+        try:
+            async for _ in awatch(
+                watched, stop_event=stop, step=20, debounce=100, rust_timeout=1000, yield_on_timeout=True
+            ):
+                yield
+                if folder.root != watched or not watched.is_dir():
+                    break
+        except (OSError, RuntimeError) as error:  # too many folders for the kernel, for one
+            log.warning("the folder cannot be watched, only looked at once a second", error=str(error))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await stop.wait()
+        if not stop.is_set():
+            yield
 
 
 class Publisher:

@@ -93,7 +93,8 @@ export default Welcome;
     "emails/en/hello.tsx": MAIL % "../",
     "emails/onboarding/index.tsx": MAIL % "../",
     "emails/plain.jsx": "export default function Plain() { return <p>Plain</p>; }",
-    "emails/older.js": "import * as React from 'react';\nexport default function Older() { return <p>Older</p>; }",
+    "emails/older.js": """import { Html, Text } from '@react-email/components';
+export default function Older() { return <Html><Text>Older</Text></Html>; }""",
 }
 NAMES = ["de.hello", "en.hello", "january", "older", "onboarding", "plain", "slack-confirm", "welcome"]
 

@@ -51,6 +51,35 @@ def test_a_broken_file_is_logged_with_its_place_and_the_last_good_revision_stays
     assert len(watcher.lines("template is broken; the last good revision stays live")) == 1
 
 
+def test_a_folder_that_goes_and_comes_again_is_followed(watcher, templates, head, until):
+    (templates / "receipt.html.j2").unlink()
+    templates.rmdir()
+    until(lambda: head() is None)
+    templates.mkdir()
+    (templates / "again.html.j2").write_text("<p>Again</p>")
+    first = until(lambda: head("again"))
+    (templates / "again.html.j2").write_text("<p>Once more</p>")
+    until(lambda: head("again") != first)
+    assert watcher.process.poll() is None
+
+
+def test_a_folder_that_a_link_leads_to_is_followed_when_the_link_is_swapped(
+    start_role, settings_of, templates, tmp_path, head, until
+):
+    """As tools do that bring a whole folder up to date at one blow."""
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next" / "receipt.html.j2").write_text("<p>Next</p>")
+    current, swap = tmp_path / "current", tmp_path / "swap"
+    current.symlink_to(templates)
+    start_role("watcher", settings_of(templates=str(current)), ready=False)
+    first = until(head)
+    swap.symlink_to(tmp_path / "next")
+    swap.replace(current)
+    second = until(lambda: head() != first and head())
+    (tmp_path / "next" / "receipt.html.j2").write_text("<p>And on</p>")
+    until(lambda: head() != second)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(number, watcher):
     assert watcher.stop(number) == 0
