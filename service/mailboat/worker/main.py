@@ -41,6 +41,7 @@ from mailboat.render import artifacts
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
 from mailboat.telemetry import Traces, configure_logs
+from mailboat.worker import thrift
 from mailboat.worker.broker import DoorbellBroker
 from mailboat.worker.housekeeping import Housekeeping
 from mailboat.worker.owner import Owner, Watch
@@ -175,6 +176,7 @@ class Worker:
                 ("breakers", self._breakers.follow()),
                 ("outbound", self._outbound.work()),
                 ("circuits", self._circuits.follow(self._breakers)),
+                ("thrift", thrift.give_back(self._deliverer.holding, thrift.trimmer())),
             )
         ]
         receiver = Receiver(
