@@ -89,7 +89,8 @@ insert into attachments as a (digest, body) select * from unnest($1::bytea[], $2
 order by 1 on conflict (digest) do update set used_at = now() where a.used_at < now() - interval '1 day'
 """
 ATTACHMENT = "select body from attachments where digest = $1"
-FORGET_ATTACHMENTS = "delete from attachments where used_at < now() - ($1 + 2) * interval '1 day'"
+# Messages go by whole months, up to 31 days after their time, and what they carry goes after them.
+FORGET_ATTACHMENTS = "delete from attachments where used_at < now() - ($1 + 33) * interval '1 day'"
 
 # Gives back what was booked for messages that another request stored first under the same key.
 REFUND = """
@@ -315,10 +316,18 @@ where id = any(array(select id from queue where id = any($1::uuid[]) and state =
                      for update skip locked))
 returning id, client_id, lane
 """
-# A person decided that held mail is not to be sent again.
-GIVE_UP = """
-update queue set state = 4, error = 'given up by a person: ' || coalesce(error, ''), updated_at = now()
-where id = $1 and state = 7 returning id
+# A person decided that held mail is not to be sent again. $1: ids.
+GIVE_UP = f"""
+with given_up as (
+    update queue set state = 4, error = 'given up by a person: ' || coalesce(error, ''), updated_at = now()
+    where id in (select id from queue where id = any($1::uuid[]) and state = 7 for update skip locked)
+    returning id, client_id, provider, error
+), ended as (
+    select id, client_id, 'failed' as event, now() as at, null as recipient, provider, null as bounce, error as detail,
+        null as recipients
+    from given_up
+), told as ({tell("ended")})
+select id from given_up
 """
 
 FORGET_WORKERS = """

@@ -66,11 +66,12 @@ class Claimer:
             raise
         claimed: list[list[Claimed]] = [[] for _ in batches]
         for row in rows:
-            claimed[batch_of[row["id"]]].append(_claimed(row))
+            claimed[batch_of[row["id"]]].append(claimed_of(row))
         return claimed
 
 
-def _claimed(row: asyncpg.Record) -> Claimed:
+def claimed_of(row: asyncpg.Record) -> Claimed:
+    """The message in a row as CLAIM returns it."""
     return Claimed(
         id=row["id"],
         client_id=row["client_id"],

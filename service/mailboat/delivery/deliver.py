@@ -358,7 +358,7 @@ class Deliverer:
             # Files are large: they are fetched in turn, not for the whole batch.
             files = await self._attachments.fetch(message.attachments) if message.attachments else ()
             url = self._unsubscribe_url(message)
-            mail = _mail(message, rendered, recipients, policy.name, traceparent, files, url)
+            mail = mail_of(message, rendered, recipients, policy.name, traceparent, files, url)
             request = provider.build(mail)
             await self._routes.pace(stop)
             if not self._lease.may_send(self.holding[message.id]):
@@ -462,7 +462,7 @@ def _open_recipients(message: Claimed, settled: dict[str, Fate]) -> tuple[Addres
     return tuple(address for address in reversed(unique.values()) if address.email not in closed)
 
 
-def _mail(
+def mail_of(
     message: Claimed,
     rendered: Rendered,
     recipients: tuple[Address, ...],
@@ -471,6 +471,7 @@ def _mail(
     files: tuple[AttachedFile, ...],
     unsubscribe_url: str,
 ) -> Mail:
+    """A message as it goes to a provider, the same in every attempt but for its recipients."""
     return Mail(
         id=message.id,
         message_id=f"<{message.id}@{message.envelope.sender.domain}>",

@@ -11,11 +11,10 @@ import msgspec
 from starlette.responses import Response
 
 from mailboat.dashboard import inbox, mime, pages
-from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, identifier
-from mailboat.delivery import query, search, stopped
+from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, identifier
+from mailboat.delivery import query, remake, search, stopped
 from mailboat.domain.message import Content, Rendered
 from mailboat.domain.status import RANK
-from mailboat.render.base import Job
 
 PAGE = 50
 STATUSES = (
@@ -117,22 +116,18 @@ class Messages:
             raise Unknown
         if not await query.cancel(self._desk.pool, row["client_id"], number):
             raise Refused("Only mail that waits for its time can be cancelled, and this one does not any more.")
-        await self._note("message.cancel", number)
+        await self._desk.note("message.cancel", str(number), {})
         return self._again(number)
 
     async def resend(self, message_id: str) -> Response:
         """A dead, failed or held message goes into the queue again."""
         number = identifier(message_id)
-        done = await stopped.replay_one(self._desk.pool, self._desk.doorbell, number) or await stopped.release(
-            self._desk.pool, self._desk.doorbell, number
-        )
+        pool, doorbell = self._desk.pool, self._desk.doorbell
+        done = await stopped.replay_one(pool, doorbell, number, ACTOR)
+        done = done or await stopped.release(pool, doorbell, number, ACTOR)
         if not done:
             raise Refused("Only dead, failed or held mail can be sent again, and this one is none of them any more.")
-        await self._note("message.replay", number)
         return self._again(number)
-
-    async def _note(self, action: str, number: UUID) -> None:
-        await self._desk.note(action, str(number), {})
 
     def _again(self, number: UUID) -> Response:
         return Response(status_code=204, headers={**pages.HEADERS, "HX-Refresh": "true"})
@@ -163,17 +158,10 @@ class Messages:
 
     async def _rendered(self, number: UUID) -> Rendered | str:
         """The mail again from the stored data and revision, or why that does not work."""
-        row = await self._desk.pool.fetchrow(_MORE, number)
-        if row is None:
+        found = await remake.find(self._desk.pool, number)
+        if found is None:
             raise Unknown
-        if row["content"]:
-            content = msgspec.json.decode(row["content"], type=Content)
-            return Rendered(content.subject, content.html, content.text)
-        revision = await self._desk.catalog.load(row["revision"])
-        if revision is None:
-            return "The sources of this revision are gone."
-        (outcome,) = await self._desk.renderer().render([Job(revision, row["data"].encode(), row["locale"])])
-        return outcome if isinstance(outcome, Rendered) else str(outcome)
+        return await remake.rendered(self._desk.catalog, self._desk.renderer(), found[0])
 
 
 def _steps(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mailboat.dashboard.desk import Desk, Refused, Route, form, identifier
+from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, form, identifier
 from mailboat.db.states import State
 from mailboat.delivery import diagnosis, stopped
 
@@ -94,26 +94,22 @@ class Stopped:
         began = _moment(asked.get("until", ""))
         done = int(asked["done"]) if asked.get("done", "").isdecimal() else 0
         wanted = _filter(given, error=error or given["q"] or None, until=began)
-        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted)
-        if not done:
-            about = {name: value for name, value in {**given, "error": error}.items() if value}
-            await self._desk.note("dead_letters.replay", given["status"], about)
-        done += result["replayed"]
+        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+        done += result["done"]
         return self._desk.pages(
             "job.html",
             given=given,
             error=error,
             until=began.isoformat(),
             done=done,
-            remaining=result["remaining"] if result["replayed"] else 0,
+            remaining=result["remaining"] if result["done"] else 0,
             left=result["remaining"],
         )
 
     async def replay_one(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.replay_one(self._desk.pool, self._desk.doorbell, number):
+        if not await stopped.replay_one(self._desk.pool, self._desk.doorbell, number, ACTOR):
             raise Refused("This message is neither dead nor failed any more.")
-        await self._desk.note("message.replay", str(number), {})
         return self._desk.pages("gone.html", text="Queued again")
 
     async def held(self, cursor: str = "") -> Response:
@@ -123,16 +119,14 @@ class Stopped:
 
     async def release(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.release(self._desk.pool, self._desk.doorbell, number):
+        if not await stopped.release(self._desk.pool, self._desk.doorbell, number, ACTOR):
             raise Refused("This message is not held any more.")
-        await self._desk.note("held.release", str(number), {})
         return self._desk.pages("decided.html", id=number, word="queued", text="It is queued again.")
 
     async def fail(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.give_up(self._desk.pool, number):
+        if not await stopped.give_up(self._desk.pool, number, ACTOR):
             raise Refused("This message is not held any more.")
-        await self._desk.note("held.fail", str(number), {})
         return self._desk.pages("decided.html", id=number, word="failed", text="It is not sent again.")
 
     async def _counts(self) -> dict[str, int]:
