@@ -17,7 +17,7 @@ import pytest
 from tests.chaos.harness import Load, Mailbox, at_length, write_templates
 from tests.conftest import free_port, until
 
-BATCH = 64
+SESSIONS = 20  # of a worker with the SMTP server
 PARTS = ("mailboat api", "mailboat worker", "mailboat watcher", "valkey-server", "bin/postgres")
 
 
@@ -84,8 +84,8 @@ async def test_kill_9_of_each_part_and_of_all_loses_nothing_and_the_next_up_goes
         twice = sum(mailbox.taken[i] - 1 for i in load.accepted)
         print(f"accepted {len(load.accepted)}, lost 0, duplicates {twice}, {dict(load.statuses)}")
         assert not load.surprises
-        # The supervisor's death stops Postgres and the worker at once: what the worker had in hand cannot be booked.
-        assert twice <= BATCH
+        # The supervisor's death costs nothing: Postgres waits for the worker. Those of the kills before it may.
+        assert twice <= SESSIONS
     finally:
         up.process.terminate()
         await asyncio.to_thread(up.process.wait, 60)

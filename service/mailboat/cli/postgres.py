@@ -110,6 +110,7 @@ def part(folder: Path, sockets: Path, owner: tuple[int, int] | None, **changed: 
         environment=_environment(),
         owner=owner,
         stop_signal=signal.SIGINT,  # fast: ends the sessions, writes a checkpoint
+        leash=signal.SIGTERM,  # smart: once the others, who have it at the same moment, have booked what they hold
         stop_seconds=30.0,
         prepare=partial(_prepare, folder, sockets, owner),
         ready=partial(serves, folder),

@@ -1,7 +1,7 @@
 """Child processes that are started, watched, started again when they die, and stopped in order.
 
 A `Part` is data: any program can be one. The children hang on a leash: when the supervisor dies, even by kill -9, the
-kernel sends each child its stop signal (Linux). They write to files, not to pipes, so that they can still log by then.
+kernel sends each child a signal (Linux). They write to files, not to pipes, so that they can still log by then.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Part:
     """One program to keep running.
 
     prepare  runs before each start, in the supervisor; may raise OSError
+    leash    the signal that it gets when the supervisor dies, with all the others at once; None: its stop signal
     ready    answers whether the process with this id serves; None: as soon as it runs
     mend     runs after a death that came before the part was ready, before the next start
     echo     turns a line of the log into a line for the terminal, or None to leave it in the log
@@ -56,6 +57,7 @@ class Part:
     environment: Mapping[str, str] | None = None
     owner: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    leash: signal.Signals | None = None
     stop_seconds: float = 10.0
     prepare: Callable[[], None] | None = None
     ready: Callable[[int], Awaitable[bool]] | None = None
@@ -83,14 +85,14 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _leash(stop_signal: int) -> Callable[[], None] | None:
+def _leash(number: int) -> Callable[[], None] | None:
     """What a child does between fork and exec (and after its change of user, which would undo it)."""
     libc, supervisor = _libc(), os.getpid()
     if libc is None:
         return None
 
     def hang_on() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, stop_signal)
+        libc.prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != supervisor:  # it died before the leash was on
             os._exit(1)
 
@@ -108,7 +110,7 @@ async def spawn(part: Part, log: Log, inherit: tuple[int, ...]) -> Process:
             stdout=output,
             stderr=STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which stops all in order
-            preexec_fn=_leash(part.stop_signal),
+            preexec_fn=_leash(part.leash or part.stop_signal),
             pass_fds=inherit,
             user=user,
             group=group,

@@ -171,9 +171,12 @@ from mailboat.cli.supervisor import Part, Supervisor
 async def main():
     parts = Supervisor(Path(sys.argv[1]), print)
     script = "trap 'echo {0} > " + sys.argv[1] + "/{0}; exit' {0}; echo $$; while :; do sleep 0.02; done"
-    for name in ("TERM", "INT"):
-        number = getattr(signal, "SIG" + name)
-        await parts.start(Part(name=name, argv=("/bin/sh", "-c", script.format(name)), stop_signal=number))
+    for name, how in {
+        "TERM": {},
+        "INT": {"stop_signal": signal.SIGINT},
+        "USR1": {"stop_signal": signal.SIGINT, "leash": signal.SIGUSR1},
+    }.items():
+        await parts.start(Part(name=name, argv=("/bin/sh", "-c", script.format(name)), **how))
         print(parts.children[name].pid, flush=True)
     await asyncio.sleep(60)
 
@@ -182,18 +185,18 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's leash is Linux's")
-async def test_children_get_their_stop_signal_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+async def test_children_get_their_leash_or_stop_signal_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(tmp_path), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    pids = [int(await process.stdout.readline()) for _ in range(2)]
-    for name in ("TERM", "INT"):  # the traps are set once the shell has told its id
+    pids = [int(await process.stdout.readline()) for _ in range(3)]
+    for name in ("TERM", "INT", "USR1"):  # the traps are set once the shell has told its id
         await until(partial(has_text, tmp_path / f"{name}.log"))
     process.kill()
     await process.communicate()
     await until(lambda: all(gone(pid) for pid in pids))
-    assert {name for name in ("TERM", "INT") if (tmp_path / name).exists()} == {"TERM", "INT"}
+    assert all((tmp_path / name).exists() for name in ("TERM", "INT", "USR1"))
 
 
 def has_text(path: Path) -> bool:
