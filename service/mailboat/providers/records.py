@@ -24,6 +24,7 @@ from mailboat.providers.base import Provider
 from mailboat.providers.manifest import Limits, Manifest
 from mailboat.providers.pace import Paced
 from mailboat.providers.registry import KINDS
+from mailboat.providers.seats import Seats
 
 log = structlog.get_logger()
 CHANNEL = "mailboat_providers"
@@ -34,6 +35,8 @@ HOME = "default"
 Secrets = Mapping[str, Mapping[str, str]]
 Unseal = Callable[[bytes | None, str], Secrets]
 
+LIVE_SECONDS = 15.0  # without a heartbeat, and a worker's share of a provider is left to the others
+_WORKERS = "select count(*) from workers where heartbeat_at > now() - $1 * interval '1 second'"
 _LOAD = "select namespace, name, kind, spec, sealed, allowed from providers"
 # The providers of the settings are as a rule alone on their route: their mail has nowhere else to go, so one that
 # failed is asked again soon.
@@ -157,13 +160,16 @@ def _value(record: Record, name: str, key: str) -> str:
 class Line:
     """A provider with its turns: how many sends may run at once. `async with` it to send.
 
-    `key` is its name among all providers; `breaker` is the spec's circuitBreaker, empty for the defaults.
+    `key` is its name among all providers; `breaker` is the spec's circuitBreaker, empty for the defaults. `shared`: its
+    turns are those of all workers together.
     """
 
-    def __init__(self, provider: Provider, key: str, breaker: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, provider: Provider, key: str, breaker: Mapping[str, Any] | None = None, *, shared: bool = False
+    ) -> None:
         self.provider, self.key, self.breaker = provider, key, breaker or {}
         self.per_second = provider.per_second if isinstance(provider, Paced) else None
-        self._turns = asyncio.Semaphore(provider.concurrency)
+        self._shared, self._turns = shared, Seats(provider.concurrency)
         self._users = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -179,6 +185,11 @@ class Line:
             self._users -= 1
             if not self._users:
                 self._free.set()
+
+    def share(self, workers: int) -> None:
+        """This worker's part of the turns, and at least one."""
+        if self._shared:
+            self._turns.resize(max(1, self.provider.concurrency // max(1, workers)))
 
     async def close(self) -> None:
         """Once nobody sends any more."""
@@ -200,7 +211,9 @@ class Directory:
     ) -> None:
         self._pool, self._unseal = pool, unseal
         self._fixed = {
-            name: Line(provider, name, {**FIXED_BREAKER, **breakers.get(name, {})}) for name, provider in fixed.items()
+            # Those of the list of providers have an entry in `breakers`, and limits; `inbox` and `smtp` have neither.
+            name: Line(provider, name, {**FIXED_BREAKER, **breakers.get(name, {})}, shared=name in breakers)
+            for name, provider in fixed.items()
         }
         self._records: dict[tuple[str, str], tuple[asyncpg.Record, Record, Line]] = {}
         self._stale = asyncio.Event()
@@ -244,12 +257,15 @@ class Directory:
     async def refresh(self) -> None:
         """Read the table now. Raises what `engine.AWAY` names."""
         rows = {(row["namespace"], row["name"]): row for row in await self._pool.fetch(_LOAD)}
+        workers = await self._pool.fetchval(_WORKERS, LIVE_SECONDS)
         for key in self._records.keys() - rows.keys():
             self._retire(key)
             log.info("provider gone", provider="/".join(key))
         for key, row in rows.items():
             if key not in self._records or self._records[key][0] != row:
                 self._replace(key, row)
+        for line in (*self._fixed.values(), *(line for _, _, line in self._records.values())):
+            line.share(workers)
 
     def _replace(self, key: tuple[str, str], row: asyncpg.Record) -> None:
         """A record that makes no provider leaves the last good one in use."""
@@ -257,7 +273,12 @@ class Directory:
             return
         try:
             record = _record(row, self._unseal)
-            line = Line(build(record, self._pool), "/".join(key), record.spec.get("circuitBreaker"))
+            line = Line(
+                build(record, self._pool),
+                "/".join(key),
+                record.spec.get("circuitBreaker"),
+                shared=record.kind != "inbox",
+            )
         except (ConfigurationError, msgspec.ValidationError) as error:
             self._faults[key] = row
             log.warning("declared provider cannot be used", provider="/".join(key), error=str(error))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from mailboat.db.states import State
 from mailboat.limits.pace import LONGEST_ASKED, Throttle, Turns
 
 
@@ -69,3 +72,25 @@ async def test_replicas_share_the_turns_of_a_provider(redis: Redis) -> None:
 
 async def test_without_valkey_each_process_keeps_its_own_pace() -> None:
     assert await Turns(None).take("ses", 0.1) == 0.0
+
+
+async def test_workers_share_how_many_may_be_at_a_provider_at_once(
+    new_client: Any, declare: Any, send: Any, start_role: Any, settings: Any, sink: Any, query: Any, eventually: Any
+) -> None:
+    at_once, most = 0, 0
+
+    async def answer(_: Any) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.05)
+        at_once -= 1
+
+    sink.on_body = answer
+    workers = [start_role("worker", settings) for _ in range(2)]
+    await eventually(lambda: all(worker.lines("ready") for worker in workers))
+    declare("relay", sink)  # maxConcurrent is 4; both hear of it, and count each other
+    await eventually(lambda: all(worker.lines("provider") for worker in workers))
+    await send(new_client("shop", route=["relay"]), 60)
+    await eventually(lambda: query("select count(*) from queue where state = $1", State.SENT)[0][0] == 60)
+    assert 2 <= most <= 4
