@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,34 @@ method, url, headers, body = json.loads(sys.stdin.read())
 headers["Content-Type"] = "application/json"
 request = urllib.request.Request(url, body.encode() if body else None, headers, method=method)
 print(urllib.request.urlopen(request, timeout=20).read().decode())
+"""
+LOAD = """
+import http.client, json, pathlib, sys, time
+host, port, key, secret, stop = sys.argv[1:]
+headers = {"X-Api-Key": key, "X-Api-Secret": secret, "Content-Type": "application/json"}
+
+def ask(method, path, body=None):
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    try:
+        connection.request(method, path, body and json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return 0, repr(error)
+    finally:
+        connection.close()
+
+accepted, failed, number = [], [], 0
+while not pathlib.Path(stop).exists():
+    number += 1
+    mail = {"template": "receipt", "to": "ada@example.com", "data": {"order": str(number)}}
+    status, answer = ask("POST", "/v1/send", mail)
+    accepted.append(answer["id"]) if status == 202 else failed.append([status, answer])
+    time.sleep(0.04)
+waiting, deadline = accepted, time.monotonic() + 60
+while waiting and time.monotonic() < deadline:
+    waiting = [one for one in waiting if ask("GET", f"/v1/messages/{one}")[1].get("status") != "sent"]
+print(json.dumps({"accepted": len(accepted), "failed": failed, "not sent": waiting}))
 """
 CONNECT = "import socket, sys; socket.create_connection(sys.argv[1:3], 5)"
 
@@ -96,6 +126,23 @@ class Release:
         host, port = self.kubectl("get", "service", "mailboat-api", "-o", place).split()
         return host, port
 
+    @contextlib.contextmanager
+    def under_load(self) -> Iterator[dict[str, Any]]:
+        """Some twenty mails a second through the Service, each on a connection of its own; what became of them."""
+        held, outcome, stop = self.secret("storefront-email"), {}, self.node.folder / f"stop-{secrets.token_hex(3)}"
+        words = (sys.executable, "-c", LOAD, *self.address(), held["api-key"], held["api-secret"], stop)
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(self.node.run, *words)
+            try:
+                yield outcome
+            finally:
+                stop.touch()
+        outcome |= json.loads(running.result().stdout)
+
+    def pods(self, component: str) -> set[str]:
+        selector = f"-lapp.kubernetes.io/component={component}"
+        return set(self.kubectl("get", "pods", selector, "-o", "name").split())
+
     def send(self) -> Any:
         held = self.secret("storefront-email")
         headers = {"X-Api-Key": held["api-key"], "X-Api-Secret": held["api-secret"]}
@@ -120,7 +167,7 @@ TEMPLATE = {"subject": "Receipt {{ order }}", "source": "<p>Order {{ order }}</p
 @pytest.fixture(scope="module")
 def installed(node: Node) -> Iterator[Release]:
     """A release that no test takes down."""
-    release = Release(node)
+    release = Release(node, "api.preStopSeconds=8")  # however slow kube-proxy is here
     release.install()
     yield release
     release.helm("uninstall", "mailboat", "--wait")
@@ -134,6 +181,20 @@ def test_a_mail_goes_from_three_resources_through_the_service_to_the_inbox(insta
     installed.apply("EmailTemplate", "receipt", **TEMPLATE | {"source": "<p>Second edition {{ order }}</p>"})
     installed.kubectl("wait", "--for=jsonpath={.status.observedGeneration}=2", "emt/receipt", "--timeout=30s")
     assert "Second edition" in installed.in_inbox(installed.send()["id"])["html"]
+
+
+def test_an_upgrade_and_the_way_back_lose_no_request_and_no_mail(installed: Release) -> None:
+    installed.declare()
+    roles = ("api", "worker")
+    editions = [word for role in roles for word in ("--set", f"{role}.podAnnotations.edition=second")]
+    waiting = ("--wait", "--timeout", "120s")
+    with installed.under_load() as outcome:
+        installed.helm("upgrade", "mailboat", str(CHART), "--reuse-values", *editions, *waiting)
+        between = set().union(*(installed.pods(role) for role in roles))
+        installed.helm("rollback", "mailboat", *waiting)
+        installed.kubectl("wait", "--for=delete", *between, "--timeout=120s")
+    assert (outcome["failed"], outcome["not sent"]) == ([], [])
+    assert outcome["accepted"] > 50
 
 
 def test_helm_test_passes(installed: Release) -> None:
