@@ -94,4 +94,4 @@ async def test_an_unknown_mail_is_not_found(http: httpx.AsyncClient, path: str) 
 @pytest.mark.parametrize("cursor", ["x", "1", "-", "1-x", f"{10**30}-{'0' * 32}", f"-5-{'0' * 32}"])
 async def test_a_broken_cursor_is_named(http: httpx.AsyncClient, cursor: str) -> None:
     answer = await http.get("/inbox", params={"before": cursor})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from mailboat import __version__, dashboard
-from mailboat.api import problems
+from mailboat.api import document, problems, resend
 from mailboat.api.app_state import administrator
 from mailboat.api.asgi import internal_error
 from mailboat.api.context import Context
-from mailboat.api.routes import admin, messages, probes, providers, stopped, suppressions, templates, webhook_endpoints
+from mailboat.api.gate import Gate
+from mailboat.api.routes import (
+    admin,
+    emails,
+    messages,
+    probes,
+    providers,
+    stopped,
+    suppressions,
+    templates,
+    usage,
+    webhook_endpoints,
+)
 from mailboat.db import engine
 from mailboat.delivery.accept import unavailable
-from mailboat.delivery.validate import BatchRequest, SendRequest
 from mailboat.errors import Problem
 
 
@@ -33,11 +41,16 @@ def create(context: Context) -> FastAPI:
         description="A self-hosted transactional email platform.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=document.identify,
     )
+    app.add_middleware(Gate)
     app.state.context = context
     app.include_router(probes.router)
     app.include_router(messages.router)
     app.include_router(templates.router)
+    app.include_router(usage.router)
+    app.include_router(emails.router)
     app.include_router(admin.router)
     app.include_router(stopped.router)
     app.include_router(suppressions.router)
@@ -66,35 +79,42 @@ def create(context: Context) -> FastAPI:
     for away in engine.AWAY:
         app.add_exception_handler(away, _away)
     app.add_exception_handler(Exception, _fault)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document.of(app)  # type: ignore[method-assign]
     return app
 
 
-def _answer(problem: Problem) -> Response:
-    return Response(
-        problems.body(problem), problem.status, media_type=problems.MEDIA_TYPE, headers=dict(problem.headers)
-    )
+def _answer(request: Request, problem: Problem) -> Response:
+    """In the form of Resend where its SDKs call, else as RFC 9457 has it."""
+    body, kind = problems.body(problem), problems.MEDIA_TYPE
+    if resend.speaks(request.url.path):
+        problem = resend.refusal(problem)
+        body, kind = resend.body(problem), "application/json"
+    return Response(body, problem.status, media_type=kind, headers=dict(problem.headers))
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    return _answer(internal_error())
+async def _fault(request: Request, __: Exception) -> Response:
+    return _answer(request, internal_error())
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     """The first fault is named; all of them are listed in `errors`."""
     assert isinstance(error, RequestValidationError)
     faults = [{"field": _path(fault["loc"]), "detail": fault["msg"]} for fault in error.errors()]
     first, kind = faults[0], error.errors()[0]["type"]
     if kind == "json_invalid":
-        return _answer(Problem(400, "malformed_json", "The body is not valid JSON."))
+        return _answer(request, Problem(400, "malformed_json", "The body is not valid JSON."))
+    if isinstance(error.body, bytes):
+        given = request.headers.get("content-type", "")
+        detail = f"The body has to be application/json, and its Content-Type has to say so; it is {given[:80]!r}."
+        return _answer(request, Problem(415, "unsupported_media_type", detail, headers={"Accept": "application/json"}))
     code = {"missing": "missing_field", "extra_forbidden": "unknown_field"}.get(kind, "invalid_field")
     detail = f"{first['field']}: {first['detail'].removeprefix('Value error, ')}."
-    return _answer(Problem(422, code, detail, field=first["field"], errors=faults))
+    return _answer(request, Problem(422, code, detail, field=first["field"], errors=faults))
 
 
 def _path(place: tuple[int | str, ...]) -> str:
@@ -104,63 +124,37 @@ def _path(place: tuple[int | str, ...]) -> str:
     return path or "body"
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code, "invalid_field")
-    detail = HTTPStatus(error.status_code).description or str(error.detail)
-    return _answer(Problem(error.status_code, code, detail, headers=dict(error.headers or {})))
+    return _answer(request, _of_starlette(request, error))
 
 
-async def _away(_: Request, error: Exception) -> Response:
-    return _answer(unavailable(f"the database is away ({type(error).__name__})"))
+def _of_starlette(request: Request, error: HTTPException) -> Problem:
+    """What Starlette and FastAPI say by status alone."""
+    path, cause = request.url.path, error.__cause__
+    if error.status_code == 405:
+        allowed = ", ".join(_methods(request))
+        detail = f"{path} has no {request.method[:20]}; it has {allowed}."
+        return Problem(405, "method_not_allowed", detail, headers={"Allow": allowed})
+    if error.status_code == 404:
+        hint = " Try it without the slash at the end." if path.endswith("/") else ""
+        return Problem(404, "not_found", f"There is no path {path[:200]!r}; /docs lists them.{hint}")
+    if isinstance(cause, RecursionError):
+        return Problem(400, "too_deep", "The body is nested too deep.")
+    reason = f": {cause}" if isinstance(cause, ValueError) else ""
+    return Problem(400, "malformed_json", f"The body is not JSON that can be read{reason}.")
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        references, components = msgspec.json.schema_components(
-            [SendRequest, BatchRequest], ref_template="#/components/schemas/{name}"
-        )
-        document["components"]["schemas"] |= components | {"Problem": PROBLEM}
-        document["components"]["schemas"].pop("HTTPValidationError", None)
-        document["components"]["schemas"].pop("ValidationError", None)
-        examples = {"/v1/send": EXAMPLE, "/v1/batch": {"mode": "each", "messages": [EXAMPLE]}}
-        for (path, example), reference in zip(examples.items(), references, strict=True):
-            document["paths"][path]["post"]["requestBody"] = {
-                "required": True,
-                "content": {"application/json": {"schema": reference, "example": example}},
-            }
-        send = document["paths"]["/v1/send"]["post"]
-        send["parameters"] = [*send.get("parameters", []), IDEMPOTENCY_KEY]
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = {
-                    "description": "A problem (RFC 9457); `code` says which.",
-                    "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-                }
-        app.openapi_schema = document
-    return app.openapi_schema
+def _methods(request: Request) -> list[str]:
+    """Every method that this path has, HEAD included where GET is."""
+    found = {
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
-PROBLEM = {
-    "type": "object",
-    "title": "Problem",
-    "required": ["type", "title", "status", "code", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string", "enum": sorted(problems.CODES)},
-        "detail": {"type": "string"},
-        "field": {"type": "string", "description": "The part of the request at fault."},
-    },
-}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "Makes a repeat of the request safe.",
-}
-EXAMPLE = {"template": "receipt", "to": "Ada <ada@example.com>", "data": {"order": "A-1042"}}
+async def _away(request: Request, error: Exception) -> Response:
+    return _answer(request, unavailable(f"the database is away ({type(error).__name__})"))

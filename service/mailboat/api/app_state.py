@@ -6,6 +6,8 @@ import hmac
 from typing import Annotated, cast
 
 from fastapi import Header, Request
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel
 
 from mailboat.api.context import Context
 from mailboat.delivery.clients import Client
@@ -22,8 +24,10 @@ async def authenticated(
     x_api_key: Annotated[str | None, Header()] = None,
     x_api_secret: Annotated[str | None, Header()] = None,
 ) -> Client:
-    """The client that calls. Raises Problem 401, 403 or 503."""
-    return await context_of(request).authenticator.client(x_api_key, x_api_secret)
+    """The client that calls, with a query that is known. Raises Problem 401, 403, 422 or 503."""
+    client = await context_of(request).authenticator.client(x_api_key, x_api_secret)
+    check_query(request)
+    return client
 
 
 async def administrator(
@@ -31,7 +35,7 @@ async def administrator(
     authorization: Annotated[str | None, Header()] = None,
     x_admin_token: Annotated[str | None, Header()] = None,
 ) -> None:
-    """Lets the holder of the admin token pass. Raises Problem 401; 404 where no token is set."""
+    """Lets the holder of the admin token pass, with a query that is known. Raises Problem 401, 404 (off) and 422."""
     token = context_of(request).settings.admin_token
     if not token:
         raise Problem(404, "not_found", "The admin side is off: set MAILBOAT_ADMIN_TOKEN.")
@@ -44,3 +48,27 @@ async def administrator(
             "The admin token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    check_query(request)
+
+
+def check_query(request: Request) -> None:
+    """Raises Problem 422 for a query parameter that this path does not know: a misspelt filter would narrow nothing."""
+    if not request.query_params:
+        return
+    known = _known(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            raise Problem(
+                422,
+                "unknown_field",
+                f"{name[:80]!r} is not a query parameter here; {', '.join(sorted(known)) or 'none'} can be given.",
+                field=name[:80],
+            )
+
+
+def _known(dependant: Dependant) -> set[str]:
+    names: set[str] = set().union(*(_known(inner) for inner in dependant.dependencies))
+    for field in dependant.query_params:
+        kind = field.field_info.annotation
+        names |= set(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {field.alias}
+    return names

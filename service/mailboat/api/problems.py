@@ -30,6 +30,7 @@ CODES = {
     "not_cancellable": (409, "The message is no longer waiting for its time."),
     "wrong_state": (409, "The message is not where this act would apply."),
     "body_too_large": (413, "The body is larger than the server reads."),
+    "unsupported_media_type": (415, "The body is of a media type that is not read here."),
     "missing_field": (422, "A required field is missing."),
     "unknown_field": (422, "The body has a field that does not exist."),
     "invalid_field": (422, "A field has a value that cannot be used."),

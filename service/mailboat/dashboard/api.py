@@ -20,7 +20,7 @@ class Rfc822(Response):
     media_type = "message/rfc822"
 
 
-class Item(BaseModel):
+class InboxItem(BaseModel):
     """One mail in the list. `to` are the recipients of the envelope, those in bcc too."""
 
     id: UUID
@@ -30,14 +30,14 @@ class Item(BaseModel):
     received_at: datetime
 
 
-class Items(BaseModel):
+class Inbox(BaseModel):
     """A page of the list. Pass `next` as `before` to get the page after it; null: there is none."""
 
-    items: list[Item]
+    items: list[InboxItem]
     next: str | None
 
 
-class Mail(Item):
+class InboxMail(InboxItem):
     """One mail, decoded. `html` or `text` is null where it has none; a repeated header is joined by commas."""
 
     html: str | None
@@ -54,20 +54,20 @@ def api_router(*, pool: asyncpg.Pool) -> APIRouter:
     routes = APIRouter(prefix="/admin/inbox", tags=["inbox"])
 
     @routes.get("", summary="List kept mail, newest first")
-    async def index(q: str = "", before: str = "") -> Items:
+    async def index(q: str = "", before: str = "") -> Inbox:
         found = await inbox.page(pool, query=q, before=_cursor(before), head=0)
         following = str(found.rows[-1].cursor) if found.more else None
-        return Items(items=[Item(**_item(row)) for row in found.rows], next=following)
+        return Inbox(items=[InboxItem(**_item(row)) for row in found.rows], next=following)
 
     @routes.delete("", summary="Delete all kept mail")
     async def clear() -> Deleted:
         return Deleted(deleted=await inbox.clear(pool))
 
     @routes.get("/{message_id}", summary="Read one mail, decoded")
-    async def read(message_id: UUID) -> Mail:
+    async def read(message_id: UUID) -> InboxMail:
         kept = await _kept(pool, message_id)
         opened = mime.opened(kept.raw)
-        return Mail(**_item(kept.row), html=opened.html, text=opened.text, headers=opened.named)
+        return InboxMail(**_item(kept.row), html=opened.html, text=opened.text, headers=opened.named)
 
     @routes.get("/{message_id}/raw", summary="The RFC 5322 bytes of one mail", response_class=Rfc822)
     async def raw(message_id: UUID) -> Rfc822:
@@ -102,7 +102,7 @@ def _cursor(text: str) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError as error:
-        raise Problem(422, "invalid_cursor", f"{error}.", field="before") from None
+        raise Problem(400, "invalid_cursor", f"{error}.", field="before") from None
 
 
 def _unknown(message_id: UUID) -> Problem:

@@ -15,7 +15,7 @@ from mailboat.db.states import State
 from mailboat.delivery import standing
 from mailboat.delivery.standing import Standing
 from mailboat.domain import identifier
-from mailboat.domain.message import Envelope
+from mailboat.domain.message import Content, Envelope
 from mailboat.errors import Problem
 from mailboat.telemetry import trace_id
 
@@ -44,6 +44,14 @@ where message_id = any($1::uuid[]) and client_id is not null order by message_id
 _LISTED = f"""
 select {_COLUMNS}, c.namespace, c.name as client from messages m join queue q on q.id = m.id
 join clients c on c.id = m.client_id where m.id = any($1::uuid[]) order by m.id desc
+"""
+_USAGE = """
+select to_char(t.month, 'YYYY-MM') as month, coalesce(u.accepted, 0) as accepted, c.quota_monthly as quota,
+       greatest(0, c.quota_monthly - coalesce(u.accepted, 0)) as remaining,
+       (t.month + interval '1 month') at time zone 'utc' as resets_at
+from clients c cross join (select date_trunc('month', now() at time zone 'utc') as month) t
+left join usage u on u.client_id = c.id and u.month = t.month::date
+where c.id = $1
 """
 
 _RECIPIENTS = "lower(concat(m.envelope -> 'to', m.envelope -> 'cc', m.envelope -> 'bcc'))"
@@ -145,6 +153,34 @@ async def cancel(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> bool:
         State.SCHEDULED,
     )
     return bool(done == "UPDATE 1")
+
+
+async def reschedule(pool: asyncpg.Pool, client_id: int, message_id: UUID, run_at: datetime) -> bool:
+    """Give a message that still waits for its time another one. True when it was given."""
+    done = await pool.execute(
+        "update queue set run_at = $3, updated_at = now() "
+        "where id = $1 and client_id = $2 and state = $4 and attempts = 0",
+        message_id,
+        client_id,
+        run_at,
+        State.SCHEDULED,
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def written(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> tuple[Envelope, Content | None] | None:
+    """What a client wrote itself: the envelope, and the content where no template makes it."""
+    row = await pool.fetchrow(
+        "select envelope, content from messages where id = $1 and client_id = $2", message_id, client_id
+    )
+    if row is None:
+        return None
+    return envelope_of(row), msgspec.json.decode(row["content"], type=Content) if row["content"] else None
+
+
+async def usage(pool: asyncpg.Pool, client_id: int) -> dict[str, Any]:
+    """This month (UTC): `{"month": "2026-11", "accepted", "quota", "remaining", "resets_at"}`."""
+    return dict(await pool.fetchrow(_USAGE, client_id))
 
 
 def _conditions(client_id: int, wanted: Filter, cursor: str | None) -> tuple[list[str], list[Any]]:

@@ -76,14 +76,14 @@ class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
     mode: Literal["all", "each"] = "all"
 
 
-Request = TypeVar("Request", SendRequest, BatchRequest)
+Request = TypeVar("Request")
 _batch_decoder = msgspec.json.Decoder(BatchRequest)
 _decoder = msgspec.json.Decoder(SendRequest)
 
 
 def decode(body: bytes) -> SendRequest:
     """The request in a body. Raises Problem 400 for what is not JSON, 422 for what is not a request."""
-    request = _decode(_decoder, body)
+    request = decoded(_decoder, body)
     # Shallow bodies are the rule; only those with many brackets are worth a walk.
     if body.count(b"[") + body.count(b"{") > DEEPEST:
         check_depth(request)
@@ -92,14 +92,15 @@ def decode(body: bytes) -> SendRequest:
 
 def decode_batch(body: bytes) -> BatchRequest:
     """The batch in a body. Raises Problem as `decode` does."""
-    return _decode(_batch_decoder, body)
+    return decoded(_batch_decoder, body)
 
 
-def _decode(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
+def decoded(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
+    """What a decoder makes of a body. Raises Problem 400 for what is not JSON, 422 for what has another shape."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _shape_problem(str(error)) from None
+        raise _shape_problem(str(error), body) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "malformed_json", f"The body is not valid JSON: {error}.") from None
     except RecursionError:
@@ -221,15 +222,25 @@ def _invalid(field: str, detail: str, code: str = "invalid_field") -> Problem:
     return Problem(422, code, detail, field=field)
 
 
-def _shape_problem(text: str) -> Problem:
+def _shape_problem(text: str, body: bytes) -> Problem:
     reason, _, place = text.partition(" - at `")
-    field = place.rstrip("`").removeprefix("$").removeprefix(".").replace("[...]", "[]")
+    field = _named(place.rstrip("`").removeprefix("$").removeprefix("."), body)
     if unknown := re.fullmatch(r"Object contains unknown field `(.+)`", reason, re.DOTALL):
         field = f"{field}.{unknown[1]}" if field else unknown[1]
         return _invalid(field, f"{field} is not a known field.", "unknown_field")
     if missing := re.fullmatch(r"Object missing required field `(.+)`", reason):
         return _invalid(missing[1], f"{missing[1]} is required.", "missing_field")
     return _invalid(field, f"{field or 'The body'}: {reason[:1].lower()}{reason[1:]}.")
+
+
+def _named(place: str, body: bytes) -> str:
+    """The place of a fault. msgspec leaves keys out; of headers and tags it is the first whose value is no text."""
+    if not (found := re.fullmatch(r"(?:messages\[(\d+)\]\.)?(headers|tags)\[\.\.\.\]", place)):
+        return place.replace("[...]", "[]")
+    given = msgspec.json.decode(body)
+    given = given["messages"][int(found[1])] if found[1] else given
+    key = next(key for key, value in given[found[2]].items() if not isinstance(value, str))
+    return place.removesuffix("[...]") + f".{key[:80]}"
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
@@ -334,14 +345,21 @@ def _check_tags(tags: dict[str, str]) -> None:
             raise _invalid(f"tags.{name}", "A tag's value has at most 256 characters and no control characters.")
 
 
-def _run_at(send_at: datetime | None, now: datetime) -> datetime | None:
+def _run_at(send_at: datetime | None, now: datetime, field: str = "send_at") -> datetime | None:
     if send_at is None:
         return None
     if send_at.tzinfo is None:
-        raise _invalid("send_at", "send_at needs a time zone, for example 2026-12-01T09:00:00Z.")
+        raise _invalid(field, f"{field} needs a time zone, for example 2026-12-01T09:00:00Z.")
     if send_at > now + FURTHEST:
-        raise _invalid("send_at", f"send_at may lie at most {FURTHEST.days} days ahead.")
+        raise _invalid(field, f"{field} may lie at most {FURTHEST.days} days ahead.")
     return send_at if send_at > now else None
+
+
+def later(send_at: datetime, field: str) -> datetime:
+    """A time that is still to come. Raises Problem 422."""
+    if (found := _run_at(send_at, datetime.now(UTC), field)) is None:
+        raise _invalid(field, f"{field} has to lie ahead.")
+    return found
 
 
 def _content(request: SendRequest) -> Content:

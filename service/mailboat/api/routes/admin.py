@@ -125,7 +125,7 @@ class Expiry(BaseModel):
     expires_in_seconds: float | None = Field(None, gt=0, le=10 * 366 * 86400)
 
 
-class Rotation(BaseModel):
+class KeyRotation(BaseModel):
     """For a rotation: how long the keys before it stay valid."""
 
     model_config = ConfigDict(extra="forbid")
@@ -217,9 +217,9 @@ async def list_keys(admin: Admin, namespace: str, name: str) -> Any:
 
 
 @router.post("/clients/{namespace}/{name}/keys/rotate", status_code=201, response_model=KeyMade)
-async def rotate_keys(admin: Admin, namespace: str, name: str, body: Rotation | None = None) -> Any:
+async def rotate_keys(admin: Admin, namespace: str, name: str, body: KeyRotation | None = None) -> Any:
     """A new key; those before it end after the overlap."""
-    return await admin.rotate_keys(namespace, name, (body or Rotation()).overlap_seconds)
+    return await admin.rotate_keys(namespace, name, (body or KeyRotation()).overlap_seconds)
 
 
 @router.post("/clients/{namespace}/{name}/keys/{key}/revoke", response_model=KeyShown)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from mailboat.api import batch, send
 from mailboat.api.app_state import authenticated, context_of
+from mailboat.api.moments import Moment
 from mailboat.delivery import query
 from mailboat.delivery.clients import Client
 from mailboat.domain.events import Bounce, Word
@@ -121,7 +122,7 @@ async def send_message(request: Request, caller: Caller) -> Any:
         return await send.accept(context, caller, body, key, traceparent, held)
 
 
-class Item(BaseModel):
+class BatchOutcome(BaseModel):
     """What became of one message of a batch: its id, or the problem that it has."""
 
     id: UUID | None = None
@@ -134,7 +135,7 @@ class BatchAccepted(BaseModel):
 
     accepted: int
     refused: int
-    messages: list[Item]
+    messages: list[BatchOutcome]
 
 
 @router.post(
@@ -156,8 +157,8 @@ async def list_messages(
     recipient: Annotated[str | None, Query(max_length=254)] = None,
     lane: Literal["high", "normal", "bulk"] | None = None,
     tag: Annotated[list[str] | None, Query(description="name:value, may be repeated")] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     limit: Annotated[int, Query(ge=1, le=query.MOST)] = 20,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Any:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mailboat.api.app_state import administrator, context_of
 from mailboat.api.context import Context
+from mailboat.api.moments import Moment
 from mailboat.api.routes.messages import MessageDetail
 from mailboat.dashboard import inbox, mime
 from mailboat.dashboard.api import Rfc822
@@ -34,8 +35,8 @@ class Narrowed(BaseModel):
     template: str | None = Field(None, max_length=128)
     provider: str | None = Field(None, max_length=63)
     error: str | None = Field(None, max_length=200, description="a part of the last error")
-    since: datetime | None = Field(None, description="stopped at or after")
-    until: datetime | None = Field(None, description="stopped before")
+    since: Moment | None = Field(None, description="stopped at or after")
+    until: Moment | None = Field(None, description="stopped before")
 
     def filter(self) -> stopped.Filter:
         """The same for the queue."""

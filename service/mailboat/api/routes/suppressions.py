@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from mailboat.api.app_state import administrator, authenticated, context_of
+from mailboat.api.moments import Moment
 from mailboat.delivery import suppressions
 from mailboat.delivery.clients import Client
 from mailboat.delivery.suppressions import EVERYBODY, Entry, Reason
@@ -37,7 +38,7 @@ class NewSuppression(BaseModel):
     address: str = Field(max_length=320)
     reason: Reason = "manual"
     detail: str = Field("", max_length=500, pattern=r"^[^\x00]*$")
-    expires_at: datetime | None = Field(None, description="when mail may go there again; null: never")
+    expires_at: Moment | None = Field(None, description="when mail may go there again; null: never")
 
 
 class Suppression(BaseModel):

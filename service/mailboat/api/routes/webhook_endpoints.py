@@ -65,7 +65,7 @@ class EndpointMade(Endpoint):
     secret: str
 
 
-class Rotation(BaseModel):
+class SecretRotation(BaseModel):
     """How long the secret before signs beside the new one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -73,7 +73,7 @@ class Rotation(BaseModel):
     overlap_seconds: float = Field(86400, ge=0, le=30 * 86400)
 
 
-class Attempt(BaseModel):
+class DeliveryTry(BaseModel):
     """One try of a delivery; no status: nobody answered."""
 
     at: datetime
@@ -91,7 +91,7 @@ class Delivery(BaseModel):
     attempts: int
     next_try_at: datetime | None
     body: dict[str, Any]
-    tries: list[Attempt]
+    tries: list[DeliveryTry]
     created_at: datetime
 
 
@@ -108,7 +108,7 @@ class Tested(BaseModel):
     delivery_id: UUID
 
 
-class Replayed(BaseModel):
+class DeliveriesReplayed(BaseModel):
     """How many are told again."""
 
     replayed: int
@@ -161,9 +161,9 @@ async def delete_endpoint(mine: Mine, endpoint: UUID) -> None:
 
 
 @router.post("/{endpoint}/rotate", response_model=EndpointMade)
-async def rotate_secret(mine: Mine, endpoint: UUID, body: Rotation | None = None) -> Any:
+async def rotate_secret(mine: Mine, endpoint: UUID, body: SecretRotation | None = None) -> Any:
     """A new secret; during the overlap each delivery is signed with both."""
-    return await mine.rotate(endpoint, (body or Rotation()).overlap_seconds)
+    return await mine.rotate(endpoint, (body or SecretRotation()).overlap_seconds)
 
 
 @router.post("/{endpoint}/pause", response_model=Endpoint)
@@ -196,13 +196,13 @@ async def list_deliveries(
     return await mine.log(endpoint, state=state, limit=limit, cursor=cursor)
 
 
-@router.post("/{endpoint}/replay", response_model=Replayed)
+@router.post("/{endpoint}/replay", response_model=DeliveriesReplayed)
 async def replay_failed(mine: Mine, endpoint: UUID) -> Any:
     """Tell everything again that failed for good, up to 1,000 deliveries."""
     return {"replayed": await mine.replay(endpoint, None)}
 
 
-@router.post("/{endpoint}/deliveries/{delivery}/replay", response_model=Replayed)
+@router.post("/{endpoint}/deliveries/{delivery}/replay", response_model=DeliveriesReplayed)
 async def replay_delivery(mine: Mine, endpoint: UUID, delivery: UUID) -> Any:
     """Tell one delivery again, with the same webhook-id."""
     return {"replayed": await mine.replay(endpoint, delivery)}
