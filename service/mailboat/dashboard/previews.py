@@ -185,7 +185,7 @@ def frame(source: str, first: int, line: int, column: int) -> tuple[Line, ...]:
 
 
 def example_text(sources: Sources) -> str:
-    """The example as one edits it. React keeps its own, which need not be JSON: {} stands for it."""
+    """The example as one edits it. {} stands for one of React's that is not JSON."""
     return json.dumps(sources.example, indent=2, ensure_ascii=False)
 
 

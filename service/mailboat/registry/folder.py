@@ -176,7 +176,13 @@ class Folder:
         if others.file:
             files[aliases.KEY] = others.file
             paths += map(self._root.joinpath, others.configs)
-        sources = Sources(engine="react", entry=entry, files=files, schema=literals.schema(files[entry], entry))
+        sources = Sources(
+            engine="react",
+            entry=entry,
+            files=files,
+            schema=literals.schema(files[entry], entry),
+            example=literals.example(files[entry], entry),
+        )
         if strict:
             literals.check_example(sources)
         return revision.revise(name, sources), [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailboat.domain.revision import Sources
 from mailboat.errors import TemplateFault
@@ -50,25 +50,42 @@ def schema(source: str, file: str) -> dict[str, Any] | None:
     return value
 
 
+def example(source: str, file: str) -> dict[str, Any]:
+    """`PreviewProps` of a React template; empty if there are none, or if they are not JSON, but hold a date for one."""
+    return found.value if (found := _read_example(source, file)) else {}
+
+
 def check_example(sources: Sources) -> None:
     """Raises TemplateFault for `PreviewProps` of a React template that do not fit its schema.
 
-    Those that are not JSON, but hold a date for one, are the template's own affair.
+    Those that are not JSON are the template's own affair.
     """
-    source = sources.files[sources.entry] if sources.engine == "react" else ""
-    found = [each for each in _EXAMPLE.finditer(source) if not _is_comment(source, each.start())]
-    if sources.schema is None or len(found) != 1:
+    if sources.engine != "react" or sources.schema is None:
         return
-    reader = _Reader(source, sources.entry, found[0].end())
+    found = _read_example(sources.files[sources.entry], sources.entry)
+    if found and (misfit := Schema(sources.schema).misfit(found.value)):
+        named = misfit.field if misfit.field.startswith("[") or not misfit.field else f".{misfit.field}"
+        raise found.reader.fault(f"PreviewProps{named}: {misfit.reason}", found.reader.nearest(misfit.path))
+
+
+class _Example(NamedTuple):
+    """The value, and the reader that knows the places of what is in it."""
+
+    value: dict[str, Any]
+    reader: _Reader
+
+
+def _read_example(source: str, file: str) -> _Example | None:
+    found = [each for each in _EXAMPLE.finditer(source) if not _is_comment(source, each.start())]
+    if len(found) != 1:
+        return None
+    reader = _Reader(source, file, found[0].end())
     try:
         value = reader.value(())
         reader.end()
     except TemplateFault:
-        return
-    if misfit := Schema(sources.schema).misfit(value):
-        place = reader.nearest(misfit.path)
-        named = misfit.field if misfit.field.startswith("[") or not misfit.field else f".{misfit.field}"
-        raise reader.fault(f"PreviewProps{named}: {misfit.reason}", place)
+        return None
+    return _Example(value, reader)
 
 
 def _is_comment(source: str, offset: int) -> bool:

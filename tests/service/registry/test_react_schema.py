@@ -66,6 +66,27 @@ def test_json_may_be_spelt_as_javascript_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "example"),
+    [
+        ("Mail.PreviewProps = { a: 'x', b: [1, { c: null }], };", {"a": "x", "b": [1, {"c": None}]}),
+        ("export const PreviewProps: Props = { a: 1 } satisfies Props;", {"a": 1}),
+        ("(Mail as any).PreviewProps = {\n  a: 1, // one\n} as Props", {"a": 1}),
+        ("Mail.PreviewProps = { when: new Date(0) };", {}),
+        ("Mail.PreviewProps = { ...base, a: 1 };", {}),
+        ("Mail.PreviewProps = { a: 1 }.b;", {}),
+        ("Mail.PreviewProps = [1];", {}),
+        ("Mail.PreviewProps = props;", {}),
+        ("// Mail.PreviewProps = { a: 1 };", {}),
+        ("/*\nMail.PreviewProps = { a: 1 };\n*/", {}),
+        ("Mail.PreviewProps = { a: 1 };\nPart.PreviewProps = { b: 1 };", {}),
+        ("", {}),
+    ],
+)
+def test_preview_props_are_the_example_if_they_are_json(tmp_path: Path, written: str, example: dict[str, Any]) -> None:
+    assert load(tmp_path, f"{MAIL}{written}\n").sources.example == example
+
+
+@pytest.mark.parametrize(
     ("written", "message"),
     [
         ("base;", "mail.tsx:4:23: `schema` is read without running the template: write it as plain JSON"),
@@ -87,3 +108,24 @@ def test_a_schema_that_cannot_be_used_is_a_fault_at_its_place(tmp_path: Path, wr
     with pytest.raises(TemplateFault) as raised:
         schema(tmp_path, written)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ("{\n  items: [{ price: 1 }, { price: 'free' }],\n}", "mail.tsx:6:34: PreviewProps.items[1].price: "),
+        ("{\n  total: 1,\n}", 'mail.tsx:5:21: PreviewProps.items: "items" is a required property'),
+    ],
+)
+def test_preview_props_have_to_fit_the_schema_where_people_look(tmp_path: Path, props: str, message: str) -> None:
+    price = "{ type: 'object', properties: { price: { type: 'number' } } }"
+    written = f"{{ required: ['items'], properties: {{ items: {{ items: {price} }} }} }};\nMail.PreviewProps = {props};"
+    assert schema(tmp_path, written) is not None  # no reason not to send mails
+    with pytest.raises(TemplateFault) as raised:
+        Folder(tmp_path).load("mail", strict=True)
+    assert str(raised.value).startswith(message)
+
+
+def test_preview_props_that_are_not_json_are_not_checked(tmp_path: Path) -> None:
+    assert schema(tmp_path, "{ required: ['a'] };\nMail.PreviewProps = { b: new Date(0) };")
+    assert Folder(tmp_path).load("mail", strict=True) is not None
