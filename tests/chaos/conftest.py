@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import bcrypt
 import psutil
 import pytest
 import pytest_asyncio
-from tests.chaos.harness import Line, Load, Mailbox, Report, audit, settle, write_templates
+from tests.chaos.clocks import Clocks
+from tests.chaos.harness import AT_LENGTH, Line, Load, Mailbox, Report, audit, settle, write_templates
 from tests.conftest import Postgres, Role, Valkey, free_port, in_thread
 
 from mailboat.db import migrate
@@ -39,11 +42,45 @@ SPEC = {
 }
 
 
+class Dist:
+    """A dist folder on a disk of its own, that can be full. `there` is False where nothing can be mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "dist", str(folder)]
+        self.there = AT_LENGTH and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+
+    def fill(self) -> None:
+        """Not one octet more fits."""
+        with contextlib.suppress(OSError), (self.folder / "junk").open("wb", buffering=0) as junk:
+            while junk.write(bytes(512)):
+                pass
+
+    def empty(self) -> None:
+        """Somebody deletes all of it, which is allowed at any time."""
+        for file in self.folder.iterdir():
+            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self.there:
+            subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
 class Fleet:
     """Everything, running. `lines` are named after who talks to whom: api-postgres, worker-smtp, …"""
 
-    def __init__(self, postgres: Postgres, valkey: Valkey, folder: Path, templates: Path, **changes: Any) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        valkey: Valkey,
+        folder: Path,
+        templates: Path,
+        clocks: Clocks | None = None,
+        **changes: Any,
+    ) -> None:
         self.postgres, self.valkey, self.folder, self.templates = postgres, valkey, folder, templates
+        self.clocks, self.dist = clocks, Dist(folder / "dist")
         self.mailbox = Mailbox()
         self.lines: dict[str, Line] = {}
         self.roles: dict[str, Role] = {}
@@ -83,6 +120,7 @@ class Fleet:
             "database_url": f"postgresql://postgres@/postgres?host={place}",
             "redis_url": f"unix://{place}/valkey.sock",
             "templates": str(self.templates),
+            "dist": str(self.dist.folder),
             "render_processes": 1,
             "retry_base_seconds": 0.1,
             "retry_cap_seconds": 0.5,
@@ -96,6 +134,7 @@ class Fleet:
     def _start(self, name: str, port: int) -> None:
         settings = self._settings[name.partition("-")[0]]
         environment = {"MAILBOAT_PORT": str(port), "MAILBOAT_WORKER_NAME": name}
+        environment |= self.clocks.environment(name.partition("-")[0]) if self.clocks else {}
         log = self.folder / f"{name}.log"
         self.roles[name] = Role(name.partition("-")[0], settings, log, environment)
         self.roles[name].port = port  # type: ignore[attr-defined]
@@ -122,11 +161,11 @@ class Fleet:
         self._start(name, getattr(role, "port", 0))
 
     def revive(self) -> list[str]:
-        """Start again, as a supervisor would, what has ended by itself; the names."""
-        ended = [name for name, role in self.roles.items() if role.process.poll() is not None]
+        """Start again, as a supervisor would, what has ended by itself; the names, with the exit codes."""
+        ended = {name: code for name, role in self.roles.items() if (code := role.process.poll()) is not None}
         for name in ended:
             self._start(name, getattr(self.roles[name], "port", 0))
-        return ended
+        return [f"{name}: {code}" for name, code in ended.items()]
 
     def wipe_valkey(self) -> None:
         self.valkey.stop(signal.SIGKILL)
@@ -139,6 +178,8 @@ class Fleet:
     async def heal(self) -> None:
         """Undo what a test may have left behind."""
         self.mailbox.manner, self.worker_kills = "good", 0
+        for part in self.clocks.ahead if self.clocks else ():
+            self.clocks.set(part, 0.0)
         for line in self.lines.values():
             line.delay = 0.0
             line.cut("pass")
@@ -159,6 +200,7 @@ class Fleet:
         for line in self.lines.values():
             await line.close()
         await self.mailbox.close()
+        self.dist.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -173,8 +215,14 @@ async def _shared_fleet(
     templates = tmp_path_factory.mktemp("chaos") / "templates"
     write_templates(templates)
     valkey = Valkey(folder)
+    clocks = Clocks(folder) if AT_LENGTH else None
+    if clocks:
+        for name, server in ("postgres", postgres), ("valkey", valkey):
+            server.argv = clocks.command(name, server.argv)
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
     await asyncio.to_thread(valkey.start)
-    fleet = Fleet(postgres, valkey, folder, templates)
+    fleet = Fleet(postgres, valkey, folder, templates, clocks)
     try:
         await fleet.start()
         yield fleet

@@ -28,7 +28,8 @@ import pytest
 from mailboat.db.states import State
 
 # Slow ones, which `make test` leaves to `make chaos`.
-at_length = pytest.mark.skipif("CHAOS_KILLS" not in os.environ, reason="make chaos runs it")
+AT_LENGTH = "CHAOS_KILLS" in os.environ
+at_length = pytest.mark.skipif(not AT_LENGTH, reason="make chaos runs it")
 
 # --- lines
 
@@ -128,11 +129,12 @@ _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([0-9a-f-]{36})@", re.MULTILINE | re
 
 
 class Mailbox:
-    """An SMTP server that counts, per Message-ID, how often it has said yes (`taken`), and how often it read a body and
-    then did not say so (`uncertain`): repeating those is right."""
+    """An SMTP server that counts, per Message-ID, how often it has said yes (`taken`, the first time at `first`), and
+    how often it read a body and then did not say so (`uncertain`): repeating those is right."""
 
     def __init__(self) -> None:
         self.taken: collections.Counter[UUID] = collections.Counter()
+        self.first: dict[UUID, float] = {}
         self.uncertain: collections.Counter[UUID] = collections.Counter()
         self.manner: Manner = "good"
         self.port = 0
@@ -187,6 +189,7 @@ class Mailbox:
             return True
         if self.manner == "good":
             self.taken[message] += 1
+            self.first.setdefault(message, time.monotonic())
             writer.write(b"250 2.0.0 OK\r\n")
             return True
         self.uncertain[message] += 1
@@ -201,10 +204,12 @@ class Mailbox:
 # --- load
 
 
-def write_templates(folder: Path) -> None:
-    """The one template that a load asks for."""
-    folder.mkdir()
-    (folder / "receipt.html.j2").write_text("---\nsubject: Receipt {{ order }}\n---\n<p>Order {{ order }}</p>\n")
+def write_templates(folder: Path, note: str = "") -> None:
+    """The one template that a load asks for; with another note it is another revision."""
+    folder.mkdir(exist_ok=True)
+    source = f"---\nsubject: Receipt {{{{ order }}}}\n---\n<p>Order {{{{ order }}}}</p>{note}\n"
+    (folder / "next").write_text(source)
+    (folder / "next").rename(folder / "receipt.html.j2")
 
 
 class Caller:

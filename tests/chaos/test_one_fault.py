@@ -44,7 +44,7 @@ async def test_a_process_that_is_told_to_stop_ends_in_order_and_sends_nothing_tw
         await load.until_accepted(150)
         fleet.roles[name].tell(signal.SIGTERM)
         assert await asyncio.to_thread(fleet.roles[name].wait) == 0
-        assert fleet.revive() == [name]
+        assert fleet.revive() == [f"{name}: 0"]
         await load.until_accepted(150)
     await _done(fleet, load, 0)
 
