@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from redis.asyncio import Redis
@@ -42,6 +43,7 @@ LEAST = 0.9  # of the drain rate must be left
 MONTHS = 6
 CLIENTS = 20
 CHUNK = 250_000  # messages per statement
+BULK, OTHERS = 100_000, 100
 SMALL = 1000  # a table of fewer rows may be read as a whole
 # Every ten minutes, for keys past their time: an index on their age would cost more, at every accept.
 MAY_BE_READ = {"idempotency"}
@@ -57,7 +59,7 @@ POSTGRES = {
 
 # UUIDv7s of evenly spaced moments. $1, $2: from which number to which, of $3 in all; $4: the first moment; $5: seconds.
 _IDS = """
-select g, at, h, 1 + g % {clients} as client_id,
+select g, at, h, {first} + g % {clients} as client_id,
     (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8'
         || substr(h, 4, 15))::uuid as id
 from (select g, $4::timestamptz + g * ($5::float8 / $3) * interval '1 second' as at, md5(g || $4::text) as h
@@ -114,7 +116,7 @@ class Store:
 
     def __init__(self, name: str, dsn: str, redis_url: str, digest: str) -> None:
         self.name, self.dsn, self.redis_url = name, dsn, redis_url
-        self._words = {"clients": CLIENTS, "digest": digest}
+        self._words = {"first": 1, "clients": CLIENTS, "digest": digest}
 
     async def fill(self, stored: int, waiting: int) -> None:
         """Finished messages over MONTHS, and those that wait. A new connection each time: plans grow old."""
@@ -135,15 +137,18 @@ class Store:
         async with self.connected() as connection:
             await connection.execute("vacuum analyze")
 
-    async def queue(self, count: int, state: int = 1) -> None:
-        """More that are scheduled (0), or queued (1) with the doorbell rung as accept rings it."""
+    async def queue(self, count: int, state: int = 1, client: int | None = None) -> list[UUID]:
+        """More that are scheduled (0), or queued (1) with the doorbell rung as accept rings it; of all the CLIENTS, or
+        of one."""
+        words = self._words if client is None else self._words | {"first": client, "clients": 1}
         now = datetime.now(UTC)
         redis = Redis.from_url(self.redis_url)
         async with self.connected() as connection, redis:
             values = (0, count - 1, count, now, 1.0, Lane.NORMAL, state)
-            rows = await connection.fetch(_QUEUED.format(**self._words), *values) if count else []
+            rows = await connection.fetch(_QUEUED.format(**words), *values) if count else []
             if state == 1 and rows:
                 assert await ring.Doorbell(redis).ring(ring.by_key(rows))
+        return [row["id"] for row in rows]
 
     async def clear(self) -> None:
         """The empty one is empty again; the other one keeps growing."""
@@ -162,8 +167,37 @@ class Store:
             await connection.close()
 
 
-async def drain(store: Store, mailbox: Mailbox, mails: int, templates: Path, folder: Path) -> float:
+async def drain(store: Store, mailbox: Mailbox, mails: int, templates: Path) -> float:
     """Mails per second at the SMTP server without the first and the last tenth of `mails`: start, and running dry."""
+    before = mailbox.taken.total()
+    async with _working(store, mailbox, templates):
+        await _until(mailbox, before + mails // 10)
+        begun, first = time.monotonic(), mailbox.taken.total()
+        await _until(mailbox, before + mails * 9 // 10)
+        return (mailbox.taken.total() - first) / (time.monotonic() - begun)
+
+
+async def fairness(store: Store, mailbox: Mailbox, templates: Path) -> list[float]:
+    """Seconds from the commit of each of OTHERS mails of one client until it is at the SMTP server, while BULK mails of
+    another client are being sent in the same lane."""
+    await store.queue(BULK, client=1)
+    seconds = []
+    async with _working(store, mailbox, templates):
+        await _until(mailbox, mailbox.taken.total() + BULK // 100)
+        for _ in range(OTHERS):
+            (message,) = await store.queue(1, client=CLIENTS + 1)
+            at = time.monotonic()
+            async with asyncio.timeout(60):
+                while message not in mailbox.first:  # noqa: ASYNC110  # another process sets no event
+                    await asyncio.sleep(0.001)
+            seconds.append(max(0.0, mailbox.first[message] - at))
+            await asyncio.sleep(0.05)
+    return sorted(seconds)
+
+
+@contextlib.asynccontextmanager
+async def _working(store: Store, mailbox: Mailbox, templates: Path) -> AsyncIterator[None]:
+    """A worker, while it lasts."""
     settings = Settings(
         database_url=store.dsn,
         redis_url=store.redis_url,
@@ -171,13 +205,9 @@ async def drain(store: Store, mailbox: Mailbox, mails: int, templates: Path, fol
         smtp_url=f"smtp://127.0.0.1:{mailbox.port}?tls=none",
         log_level="warning",
     )
-    before = mailbox.taken.total()
-    worker = Role("worker", settings, folder / "worker.log", {})
+    worker = Role("worker", settings, templates.parent / "worker.log", {})
     try:
-        await _until(mailbox, before + mails // 10)
-        begun, first = time.monotonic(), mailbox.taken.total()
-        await _until(mailbox, before + mails * 9 // 10)
-        return (mailbox.taken.total() - first) / (time.monotonic() - begun)
+        yield
     finally:
         await asyncio.to_thread(worker.stop)
 
@@ -302,7 +332,7 @@ def _sweeps(ids: list[Any]) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     yield "reconcile: overdue", statements.RING_AGAIN, (Lane.NORMAL, 10.0, 100)
     yield "reconcile: dead workers", statements.TAKE_OVER_DEAD, (12, [1], [datetime.now(UTC)])
     yield "reconcile: lost claims", statements.TAKE_OVER_LOST, (12, 1, ids, datetime.now(UTC))
-    yield "sweep without Valkey", statements.WAITING, (256,)
+    yield "sweep without Valkey", statements.WAITING, (128,)
     yield "forget keys", statements.FORGET_KEYS, (7,)
     yield "forget workers", statements.FORGET_WORKERS, (1000.0,)
 
@@ -314,7 +344,7 @@ def _questions(pool: Any, sent: list[Any]) -> Iterator[tuple[str, Any]]:
     yield "list of a client", query.page(pool, 1, query.Filter(), limit=50, cursor=None)
     yield "list, by date and lane", query.page(pool, 1, query.Filter(since=since, lane="high"), limit=50, cursor=None)
     yield "list, by status", query.page(pool, 1, query.Filter(status="delivered"), limit=50, cursor=None)
-    yield "dead letters", stopped.page(pool, stopped.Filter(client="default/bench-1"), limit=50, cursor=None)
+    yield "dead letters", stopped.page(pool, stopped.Filter(client="default/bench-2"), limit=50, cursor=None)
     yield "search, by recipient", search.find(pool, search.Wanted(words="ada+77@"), limit=50)
     yield "search, dead ones", search.find(pool, search.Wanted(status="dead"), limit=50)
 
@@ -340,10 +370,13 @@ async def run(arguments: argparse.Namespace, folder: Path) -> int:
             await _round(stores[:: 1 - n % 2 * 2], mailbox, arguments.mails, templates) for n in range(arguments.rounds)
         ]
         plans = await explain(stores[1])
+        seconds = await fairness(stores[1], mailbox, templates)
     finally:
         await mailbox.close()
         valkey.stop()
         postgres.stop()
+    _say(f"while {BULK:,} mails of one client are sent, another's in the same lane take ")
+    _say(f"{seconds[OTHERS // 2] * 1000:.0f} ms (median), {seconds[OTHERS * 95 // 100] * 1000:.0f} ms (p95)\n")
     return _report(ratios, plans)
 
 
@@ -358,7 +391,7 @@ async def _store(postgres: Postgres, name: str, redis_url: str, templates: Path)
     assert found is not None
     store = Store(name, dsn, redis_url, found[0].digest)
     async with store.connected() as connection, asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
-        await connection.execute(_CLIENTS, CLIENTS)
+        await connection.execute(_CLIENTS, CLIENTS + 1)
         await partitions.ensure(connection, datetime.now(UTC).date())
         await Catalog(Folder(templates), pool).keep(found[0])
     return store
@@ -379,7 +412,7 @@ async def _round(stores: list[Store], mailbox: Mailbox, mails: int, templates: P
     rates = {}
     for store in stores:
         await store.queue(mails)
-        rates[store.name] = await drain(store, mailbox, mails, templates, templates.parent)
+        rates[store.name] = await drain(store, mailbox, mails, templates)
         await store.clear()
     ratio = rates["full"] / rates["empty"]
     _say(f"empty {rates['empty']:.0f} mails a second, full {rates['full']:.0f}: {ratio:.2f}\n")

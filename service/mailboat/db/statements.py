@@ -262,7 +262,15 @@ where id = any(array(select id from queue
 returning id, client_id, lane
 """
 
-WAITING = "select id, client_id, lane from queue where state = 1 order by lane, run_at limit $1"
+# For sweeps without a doorbell: of each lane the oldest and the newest, lest a client's million hold up what others
+# have just sent. $1: how many of either.
+WAITING = """
+select found.* from unnest(array[0, 1, 2]) as wanted(lane), lateral (
+    (select id, client_id, lane from queue q where state = 1 and q.lane = wanted.lane order by run_at limit $1)
+    union
+    (select id, client_id, lane from queue q where state = 1 and q.lane = wanted.lane order by run_at desc limit $1)
+) as found order by lane
+"""
 
 # $1: attempts in all. A client that wants uncertain mail held gets it held: the mail may have been on its way out.
 _TAKE_OVER = """
