@@ -27,6 +27,8 @@ _SKIPPED = {"static", "node_modules", "__pycache__"}
 _SAYS_SO = re.compile(r"\bPreviewProps\b|^\s*export\s+(?:const|function|async\s+function)\s+subject\b", re.MULTILINE)
 _USES_REACT = re.compile(r"""['"](?:react|react-email|@react-email/[\w/-]+)['"]""")
 
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
 Stamps = dict[Path, int]
 
 
@@ -105,7 +107,7 @@ def name_of(file: str) -> str:
     """The name of a file, or of the folder whose index it is."""
     *folders, last = file.split("/")
     stem = last.rpartition(".")[0]
-    return folders[-1] if stem == "index" and folders else stem
+    return _name(folders[-1] if stem == "index" and folders else stem)
 
 
 def full_name_of(file: str) -> str:
@@ -114,4 +116,9 @@ def full_name_of(file: str) -> str:
     if EMAILS in folders:
         folders = folders[folders.index(EMAILS) + 1 :]
     stem = last.rpartition(".")[0]
-    return ".".join([*folders, *([] if stem == "index" and folders else [stem])])
+    return ".".join(map(_name, [*folders, *([] if stem == "index" and folders else [stem])]))
+
+
+def _name(written: str) -> str:
+    """A name without what none may have: `Welcome mail` is `Welcome-mail`."""
+    return _NO_NAME.sub("-", written).strip("-") if _NO_NAME.search(written) else written

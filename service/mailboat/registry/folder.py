@@ -60,11 +60,12 @@ class Folder:
             for path in self._root.glob(pattern.format(name="*")):
                 key = self._key(path)
                 judge = self._judge(key) if path.parent.name in entries.PARTS else imports.is_template
-                if not _IS_SKIPPED.search(key) and self._is_template(path, judge):
-                    found.add(entries.name_of(key))
+                name = entries.name_of(key)
+                if not _IS_SKIPPED.search(key) and self._is_template(path, judge) and self._first(REACT_ENTRIES, name):
+                    found.add(name)
         for key in self._deeper.all():
-            if self._is_mail(key) and (name := self.name_of(self._root / key)):
-                found.add(name)
+            if self._is_mail(key) and (deeper := self.name_of(self._root / key)):
+                found.add(deeper)
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def entry(self, name: str) -> Path | None:

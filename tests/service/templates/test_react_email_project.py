@@ -163,6 +163,14 @@ def test_outside_of_emails_a_mail_says_that_it_is_one(volume: Volume) -> None:
     assert folder.names() == ["a", "c"]
 
 
+def test_a_file_whose_name_no_template_may_have_gets_one(volume: Volume) -> None:
+    mail = "export default () => <p />;"
+    folder = volume({"emails/Welcome mail.tsx": mail, "emails/(auth)/reset.tsx": mail, "emails/a b/reset.tsx": mail,
+                     "Odd one.tsx": mail})  # fmt: skip
+    assert folder.names() == ["Welcome-mail", "a-b.reset", "auth.reset"]
+    assert all(folder.load(name) for name in folder.names())
+
+
 def test_a_change_of_the_projects_own_names_is_another_revision(project: Folder, volume: Volume) -> None:
     before = project.load("welcome")
     volume({"tsconfig.json": str(PROJECT["tsconfig.json"]).replace("./src", "./other"), "other/ui.tsx":
