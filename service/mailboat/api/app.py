@@ -22,6 +22,7 @@ from mailboat.api.routes import (
     messages,
     probes,
     providers,
+    reference,
     stopped,
     suppressions,
     templates,
@@ -73,6 +74,7 @@ def create(context: Context) -> FastAPI:
             client_file=client_file,
         )
     )
+    app.include_router(reference.router())
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -23,7 +23,7 @@ from mailboat.delivery.attach import Decoded, Link
 from mailboat.delivery.clients import Client
 from mailboat.delivery.validate import BatchItem, BatchRequest
 from mailboat.errors import Problem
-from mailboat.limits.bucket import Rate
+from mailboat.limits.bucket import Decision, Rate
 from mailboat.telemetry import trace_id
 
 log = structlog.get_logger()
@@ -37,15 +37,18 @@ async def handle(context: Context, scope: Scope, receive: Receive, respond_with:
     held = context.bodies.hold()
     try:
         body = await context.bodies.read(headers, receive, held)
-        answer = await accept(context, client, body, headers.get(b"traceparent"), held)
+        answer, decision = await accept(context, client, body, headers.get(b"traceparent"), held)
     finally:
         held.close()
-    await respond(respond_with, 202, _encode(answer), [(b"content-type", b"application/json")])
+    said = [(b"content-type", b"application/json"), *send.rate_headers(client, decision)]
+    await respond(respond_with, 202, _encode(answer), said)
 
 
-async def accept(context: Context, client: Client, body: bytes, parent: str | None, held: Held) -> dict[str, Any]:
-    """Validate a batch and store it. `held` is the room of what is fetched for it. Raises Problem for the batch as a
-    whole."""
+async def accept(
+    context: Context, client: Client, body: bytes, parent: str | None, held: Held
+) -> tuple[dict[str, Any], Decision]:
+    """Validate a batch and store it: the answer, and what is left of the bucket. `held` is the room of what is fetched
+    for it. Raises Problem for the batch as a whole."""
     request = validate.decode_batch(body)
     rate = Rate(client.id, client.rate_per_minute, client.rate_burst, whole=len(request.messages))
     decision = await context.take(rate)
@@ -63,7 +66,7 @@ async def accept(context: Context, client: Client, body: bytes, parent: str | No
         _refuse(answers, request)
     outcome = _outcome(answers, len(request.messages))
     log.info("batch accepted", trace_id=trace_id(traceparent), client=client.name, messages=outcome["accepted"])
-    return outcome
+    return outcome, decision
 
 
 class _Valid(NamedTuple):

@@ -131,6 +131,8 @@ HEADERS_OF = {"401": ("WWW-Authenticate",), "429": ("Retry-After", "RateLimit-Po
 HEADERS_OF_SUCCESS = {
     "POST /v1/send": ("RateLimit-Policy", "RateLimit", "Idempotent-Replayed"),
     "POST /v1/batch": ("RateLimit-Policy", "RateLimit"),
+    "POST /emails": ("RateLimit-Policy", "RateLimit"),
+    "POST /emails/batch": ("RateLimit-Policy", "RateLimit"),
 }
 PROBLEM = {
     "type": "object",
@@ -324,8 +326,9 @@ def _describe_bodies(document: dict[str, Any]) -> None:
     named = dict(operations(document))
     for (name, _), reference in zip(types.items(), references, strict=True):
         named[name]["requestBody"] = {"required": True, "content": {JSON: {"schema": reference}}}
-    components["SendRequest"]["properties"] |= samples.SEND_FIELDS
-    components["BatchItem"]["properties"] |= samples.SEND_FIELDS
+    for title in ("SendRequest", "BatchItem"):
+        for field, schema in components[title]["properties"].items():
+            schema |= samples.SEND_FIELDS[field]
     named["POST /v1/send"]["parameters"] += [IDEMPOTENCY_KEY, TRACEPARENT]
     named["POST /v1/batch"]["parameters"] += [TRACEPARENT]
     for name in ("POST /emails", "POST /emails/batch"):
@@ -339,6 +342,8 @@ def _describe(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> 
     operation.pop("parameters", None)
     if parameters:
         operation["parameters"] = parameters
+    if operation["summary"].istitle():  # made from the name of the function
+        operation["summary"] = operation["summary"].capitalize()
     security = next((given for prefix, given in SECURITY.items() if path.startswith(prefix)), None)
     operation["security"] = security if security is not None else []
     _answers(name, path, operation)

@@ -97,19 +97,33 @@ BODIES: dict[str, Any] = {
 }
 """By the name of a schema; what names alone would not make."""
 
-_TEXT = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
-SEND_FIELDS: dict[str, Any] = {
+_RECIPIENT = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+SEND_FIELDS: dict[str, dict[str, Any]] = {
     "to": {
-        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        "anyOf": [{"type": "string"}, _RECIPIENT],
         "description": "One address or a list: `Ada <ada@example.com>` or `ada@example.com`.",
     },
-    "from": _TEXT | {"description": "One of the client's senders; without it the first of them that is an address."},
-    "template": _TEXT | {"description": "The template's name; or subject with html, text or both in its place."},
+    "cc": {"description": "One address or a list."},
+    "bcc": {"description": "One address or a list; no other recipient sees it."},
+    "reply_to": {"description": "One address or a list."},
+    "from": {"description": "One of the client's senders; without it the first of them that is an address."},
+    "template": {"description": "The template's name; or subject with html, text or both in its place."},
+    "data": {"description": "The template's variables; they have to fit its schema."},
+    "subject": {"description": "Without a template: at most 2,000 characters."},
+    "html": {"description": "Without a template: the HTML."},
+    "text": {"description": "Without a template: the plain text; it is made from the HTML when there is none."},
+    "headers": {"description": "Headers of your own, at most 50; those that mail itself is made of are refused."},
+    "locale": {"description": "Chooses the template's translations: `de`, `pt-BR`."},
+    "lane": {"description": "Which messages go first. Without it the client's."},
     "send_at": {
         "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
-        "default": None,
-        "description": "Not before this time, at most 365 days ahead.",
+        "description": "Not before this time, at most 365 days ahead: `2026-12-01T09:00:00Z`.",
     },
+    "tags": {"description": "At most 20 words to find messages by."},
+    "metadata": {"description": "Any object; it is kept with the message and given back."},
+    "attachments": {"description": "At most 50 files."},
+    "unsubscribe": {"description": "The one recipient can leave with one click (RFC 8058)."},
+    "idempotency_key": {"description": "Makes a repeat of this message safe."},
 }
 """What msgspec's schema of a message does not say."""
 

@@ -47,7 +47,7 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
             accepted = await accept(context, client, body, key, traceparent, held)
     finally:
         held.close()
-    answer = [(b"content-type", b"application/json"), *_rate_headers(client, decision)]
+    answer = [(b"content-type", b"application/json"), *rate_headers(client, decision)]
     if accepted.repeated:
         answer.append((b"idempotent-replayed", b"true"))
     await respond(send, 202, _encode({"id": accepted.id, "status": accepted.status}), answer)
@@ -152,12 +152,12 @@ def rate_limited(client: Client, decision: Decision) -> Problem:
         f"Try again in {decision.retry_after} s.",
         headers={
             "Retry-After": str(decision.retry_after),
-            **{name.decode(): value.decode() for name, value in _rate_headers(client, decision)},
+            **{name.decode(): value.decode() for name, value in rate_headers(client, decision)},
         },
     )
 
 
-def _rate_headers(client: Client, decision: Decision) -> list[tuple[bytes, bytes]]:
+def rate_headers(client: Client, decision: Decision) -> list[tuple[bytes, bytes]]:
     """RateLimit fields of draft-ietf-httpapi-ratelimit-headers."""
     seconds = -(-client.rate_burst * 60 // client.rate_per_minute)
     return [

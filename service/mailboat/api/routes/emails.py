@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
 from mailboat.api import batch, resend, send
@@ -17,7 +17,7 @@ from mailboat.delivery import query, validate
 from mailboat.delivery.clients import Client
 from mailboat.delivery.validate import BatchRequest
 from mailboat.errors import Problem
-from mailboat.limits.bucket import Rate
+from mailboat.limits.bucket import Decision, Rate
 
 router = APIRouter(prefix=resend.PATH, tags=["resend"])
 _one = msgspec.json.Decoder(resend.ResendEmail)
@@ -100,7 +100,7 @@ Caller = Annotated[Client, Depends(_caller)]
 
 
 @router.post("", response_model=Sent)
-async def send_email(request: Request, caller: Caller) -> Any:
+async def send_email(request: Request, response: Response, caller: Caller) -> Any:
     """Accept one email, as `POST /v1/send` does."""
     context = context_of(request)
     decision = await context.take(Rate(caller.id, caller.rate_per_minute, caller.rate_burst))
@@ -113,12 +113,14 @@ async def send_email(request: Request, caller: Caller) -> Any:
         context.traces.span("POST /emails", parent, "server", client=caller.name) as traceparent,
     ):
         accepted = await send.accept(context, caller, body, key, traceparent, held)
+    _say(response, caller, decision)
     return {"id": accepted.id}
 
 
 @router.post("/batch", response_model=SentBatch, response_model_exclude_none=True)
 async def send_emails(
     request: Request,
+    response: Response,
     caller: Caller,
     x_batch_validation: Annotated[Literal["strict", "permissive"], Header()] = "strict",
 ) -> Any:
@@ -134,7 +136,8 @@ async def send_emails(
     parent = request.headers.get("traceparent")
     context, body = context_of(request), msgspec.json.encode(BatchRequest(items, mode))
     with contextlib.closing(context.bodies.hold()) as held:
-        outcome = await batch.accept(context, caller, body, parent, held)
+        outcome, decision = await batch.accept(context, caller, body, parent, held)
+    _say(response, caller, decision)
     data = [{"id": one["id"]} for one in outcome["messages"] if "id" in one]
     if mode == "all":
         return {"data": data}
@@ -197,3 +200,8 @@ async def _unchanged(request: Request, caller: Client, email_id: UUID, done: str
 
 def _unknown(email_id: UUID) -> Problem:
     return Problem(404, "not_found", f"There is no email {email_id}.")
+
+
+def _say(response: Response, caller: Client, decision: Decision) -> None:
+    for name, value in send.rate_headers(caller, decision):
+        response.headers[name.decode()] = value.decode()

@@ -145,7 +145,7 @@ async def send_batch(request: Request, caller: Caller) -> Any:
     """Accept up to 1,000 messages: all of them or none (`mode` all), or those that are valid (`mode` each)."""
     context, parent = context_of(request), request.headers.get("traceparent")
     with contextlib.closing(context.bodies.hold()) as held:
-        return await batch.accept(context, caller, await request.body(), parent, held)
+        return (await batch.accept(context, caller, await request.body(), parent, held))[0]
 
 
 @router.get("/messages", response_model=MessagePage)
