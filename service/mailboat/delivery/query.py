@@ -47,7 +47,8 @@ join clients c on c.id = m.client_id where m.id = any($1::uuid[]) order by m.id 
 """
 _USAGE = """
 select to_char(t.month, 'YYYY-MM') as month, coalesce(u.accepted, 0) as accepted, c.quota_monthly as quota,
-       case when c.quota_monthly is not null then greatest(0, c.quota_monthly - coalesce(u.accepted, 0)) end as remaining,
+       case when c.quota_monthly is not null
+            then greatest(0, c.quota_monthly - coalesce(u.accepted, 0)) end as remaining,
        (t.month + interval '1 month') at time zone 'utc' as resets_at
 from clients c cross join (select date_trunc('month', now() at time zone 'utc') as month) t
 left join usage u on u.client_id = c.id and u.month = t.month::date
