@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
+import certifi
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
 
 from mailboat.errors import Misconfigured, ProviderError, Rejected, Throttled, Unavailable, Uncertain
 from mailboat.providers.fields import one_line
@@ -70,28 +76,21 @@ class Api:
     """Connections to one API. `host` names it in details; secrets in what it says are blanked."""
 
     def __init__(self, base: str, headers: Mapping[str, str], limits: Limits, *, secrets: tuple[str, ...]) -> None:
-        self._secrets = secrets
-        self._timeout = limits.seconds
-        self._client = httpx.AsyncClient(
-            base_url=base,
-            headers={"User-Agent": "mailboat", "Accept": JSON, "Accept-Encoding": "identity", **headers},
-            timeout=limits.seconds,
-            limits=httpx.Limits(max_connections=limits.max_concurrent, max_keepalive_connections=limits.max_concurrent),
-        )
-        self.host = self._client.base_url.host
+        self._secrets, self._timeout, self._most = secrets, limits.seconds, limits.max_concurrent
+        self._base = base.rstrip("/")
+        self._headers = {"User-Agent": "mailboat", "Accept": JSON, "Accept-Encoding": "identity", **headers}
+        self._session: aiohttp.ClientSession | None = None
+        self.host = urlsplit(base).hostname or base
 
     async def post(self, request: Request) -> Answer:
-        return await self._call(
-            self._client.build_request(
-                "POST", request.path, content=request.content, headers={"Content-Type": request.content_type}
-            )
-        )
+        return await self._call("POST", request.path, request.content, {"Content-Type": request.content_type})
 
     async def get(self, path: str) -> Answer:
-        return await self._call(self._client.build_request("GET", path))
+        return await self._call("GET", path, b"", {})
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     def fault(self, answer: Answer, words: str, verdict: type[ProviderError]) -> ProviderError:
         """The error for an answer that is not a yes; `words` is what the provider says, if anything."""
@@ -101,30 +100,42 @@ class Api:
             return Throttled(detail, retry_after=retry_after(answer.headers))
         return verdict(detail)
 
-    async def _call(self, request: httpx.Request) -> Answer:
+    async def _call(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises Unavailable before the whole request was written, Uncertain after: then it may have been obeyed."""
-        progress = _Progress()
-        request.extensions = {**request.extensions, "trace": progress}
+        body = _Body(content)
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(request)
-        except (httpx.TransportError, TimeoutError) as error:
-            raise self._lost(error, progress.handed_over) from None
+                return await self._exchange(method, path, body, headers)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
+            raise self._lost(error, body.handed_over) from None
 
-    async def _exchange(self, request: httpx.Request) -> Answer:
-        response = await self._client.send(request, stream=True)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) >= LARGEST_ANSWER:
+    async def _exchange(self, method: str, path: str, body: _Body, headers: Mapping[str, str]) -> Answer:
+        async with self._opened().request(
+            method, self._base + path, data=body if method == "POST" else None, headers=headers, allow_redirects=False
+        ) as response:
+            found = bytearray()
+            async for chunk in response.content.iter_any():
+                found += chunk
+                if len(found) >= LARGEST_ANSWER:
+                    response.close()
                     break
-            return Answer(response.status_code, response.headers, bytes(body[:LARGEST_ANSWER]))
-        finally:
-            await response.aclose()
+            return Answer(response.status, response.headers, bytes(found[:LARGEST_ANSWER]))
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """Opened at the first call, since it needs a loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._most, ssl=_trust()),
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(),
+                auto_decompress=False,
+                trust_env=True,
+            )
+        return self._session
 
     def _lost(self, error: Exception, handed_over: bool) -> ProviderError:
-        if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        if isinstance(error, TimeoutError):
             why = f"did not answer within {self._timeout:g} s"
         else:
             why = one_line(str(error), secrets=self._secrets) or type(error).__name__
@@ -135,14 +146,31 @@ class Api:
         return Unavailable(f"{self.host} could not be reached: {why}")
 
 
-class _Progress:
-    """httpcore's trace, for the one fact that decides between two verdicts."""
+class _Body(aiohttp.Payload):
+    """A body that knows whether all of it was written: the one fact that decides between two verdicts."""
 
-    handed_over = False
+    _value: bytes
 
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("send_request_body.complete"):
-            self.handed_over = True
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+        self.handed_over = False
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._value)
+        self.handed_over = True
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+
+@lru_cache(1)
+def _trust() -> ssl.SSLContext:
+    """The authorities that SSL_CERT_FILE names, else Mozilla's."""
+    return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
 
 
 def verdict(status: int, table: Verdicts = STATUSES) -> type[ProviderError]:
