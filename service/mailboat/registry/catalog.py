@@ -72,6 +72,7 @@ class Catalog:
     def __init__(self, folder: Folder, pool: asyncpg.Pool) -> None:
         self._folder, self._pool = folder, pool
         self._seen: dict[str, _Seen] = {}
+        self._absent: dict[str, float] = {}  # names that the folder did not have, and when
         self._heads: OrderedDict[tuple[str, str], _Head] = OrderedDict()
         self._revisions: OrderedDict[str, Revision] = OrderedDict()
         self._kept: set[str] = set()
@@ -132,8 +133,10 @@ class Catalog:
                 del self._heads[key]
 
     def _from_folder(self, name: str) -> Revision | None:
-        seen = self._seen.get(name)
+        seen, absent = self._seen.get(name), self._absent.get(name)
         now = time.monotonic()
+        if absent is not None and now - absent < LOOK_AGAIN_SECONDS:
+            return None
         if seen is not None and now - seen.at < LOOK_AGAIN_SECONDS:
             return seen.revision
         if seen is not None and seen.stamp and _stamp([place for place, _, _ in seen.stamp]) == seen.stamp:
@@ -141,8 +144,10 @@ class Catalog:
             return seen.revision
         loaded = self._folder.load(name)
         if loaded is None:
-            # Any name can be asked for: only those that exist are remembered.
             self._seen.pop(name, None)
+            if len(self._absent) >= KEPT:  # any name can be asked for
+                self._absent.clear()
+            self._absent[name] = now
             return None
         found, paths = loaded
         self._seen[name] = _Seen(found, _stamp(paths))

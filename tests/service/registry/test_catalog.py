@@ -82,6 +82,19 @@ async def test_an_unchanged_folder_is_read_once(here, monkeypatch):
     assert await here.resolve("default", "receipt")
 
 
+async def test_the_folder_is_not_searched_for_each_mail_of_a_template_that_is_not_in_it(here, templates, monkeypatch):
+    monkeypatch.setattr(catalog, "LOOK_AGAIN_SECONDS", 3600.0)
+    monkeypatch.setattr(catalog, "KEPT", 3)
+    assert await here.resolve("default", "later") is None
+    (templates / "later.html.j2").write_text("<p>x</p>")
+    assert await here.resolve("default", "later") is None
+    for number in range(6):
+        assert await here.resolve("default", f"none-{number}") is None
+    assert len(here._absent) <= 3
+    monkeypatch.setattr(catalog, "LOOK_AGAIN_SECONDS", 0.0)
+    assert await here.resolve("default", "later")
+
+
 async def test_heads_in_postgres_serve_those_without_the_folder(here, elsewhere):
     assert await elsewhere.resolve("default", "receipt") is None
     found = await here.resolve("default", "receipt")
