@@ -59,8 +59,8 @@ async def test_old_keys_and_workers_long_gone_are_forgotten(housekeeping, pool, 
 
 async def test_attachments_are_forgotten_when_no_message_can_carry_them(housekeeping, pool):
     await pool.execute(
-        """insert into attachments (digest, body, used_at) values ('old', '', now() - interval '63 days'),
-        ('new', '', now() - interval '61 days')"""
+        """insert into attachments (digest, body, used_at) values ('old', '', now() - interval '94 days'),
+        ('new', '', now() - interval '92 days')"""
     )
     await housekeeping.forget()
     assert [bytes(row[0]) for row in await pool.fetch("select digest from attachments")] == [b"new"]
