@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email
-import email.policy
 import itertools
 import json
 import os
@@ -24,7 +22,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -32,6 +29,7 @@ from uuid import UUID
 import asyncpg
 import bcrypt
 import pytest
+from tests.smtp_server import SmtpServer, Taken
 
 from mailboat.cli import postgres as embedded_postgres
 from mailboat.cli import valkey as embedded_valkey
@@ -578,32 +576,7 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 # --- an SMTP server
 
 
-class Taken(NamedTuple):
-    """A mail that the sink has read to its end."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    raw: bytes
-
-    @property
-    def mail(self) -> EmailMessage:
-        return email.message_from_bytes(self.raw, policy=email.policy.default)  # type: ignore[return-value]
-
-    @property
-    def message_id(self) -> str:
-        """Without angle brackets."""
-        return self.mail["Message-ID"].strip("<>")
-
-    @property
-    def id(self) -> UUID:
-        """The message's own id, which is the left side of its Message-ID."""
-        return UUID(self.message_id.partition("@")[0])
-
-
-CUT = "cut"  # an answer: the connection ends here without one
-
-
-class Sink:
+class Sink(SmtpServer):
     """An SMTP server that takes everything and keeps it in `taken`, unless told otherwise.
 
     `on_recipient(address)` and `on_body(taken)` answer a reply ("550 5.1.1 no such user"), "cut", or None for yes; they
@@ -611,13 +584,12 @@ class Sink:
     """
 
     def __init__(self, loop: Loop) -> None:
+        super().__init__()
         self.taken: list[Taken] = []
         self.on_recipient: Callable[[str], Any] = lambda _: None
         self.on_body: Callable[[Taken], Any] = lambda _: None
         self._loop = loop
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server = loop.run(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**22))
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        loop.run(self.listen())
 
     @property
     def url(self) -> str:
@@ -628,61 +600,18 @@ class Sink:
         """Of every mail that came, in order of arrival; twice when it came twice."""
         return [taken.id for taken in self.taken]
 
+    async def recipient(self, address: str) -> str | None:
+        return await _answer(self.on_recipient, address)
+
+    async def body(self, taken: Taken) -> str | None:
+        self.taken.append(taken)
+        return await _answer(self.on_body, taken)
+
     def close(self) -> None:
-        self._loop.run(self._close())
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._converse(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client is gone, or the test is over
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sender, recipients = "", []
-        writer.write(b"220 sink ESMTP\r\n")
-        while line := (await reader.readline()).decode():
-            verb, reply = line[:4].upper(), None
-            if verb == "EHLO":
-                reply = "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8"
-            elif verb == "MAIL":
-                sender, recipients = _path(line), []
-            elif verb == "RCPT":
-                reply = await _answer(self.on_recipient, _path(line))
-                if reply is None:
-                    recipients.append(_path(line))
-            elif verb == "DATA" and not recipients:
-                reply = "503 5.5.1 no valid recipients"
-            elif verb == "DATA":
-                writer.write(b"354 go ahead\r\n")
-                raw = await reader.readuntil(b"\r\n.\r\n")
-                self.taken.append(Taken(sender, tuple(recipients), raw[:-3].replace(b"\r\n..", b"\r\n.")))
-                reply = await _answer(self.on_body, self.taken[-1])
-            elif verb == "QUIT":
-                reply = "221 2.0.0 bye"
-            if reply == CUT:
-                writer.transport.abort()
-                return
-            writer.write(f"{reply or '250 2.0.0 OK'}\r\n".encode())
+        self._loop.run(self.shut())
 
 
-def _path(line: str) -> str:
-    return line.partition("<")[2].partition(">")[0]
-
-
-async def _answer(decide: Callable[[Any], Any], about: Any) -> str | None:
+async def _answer(decide: Callable[[Any], Any], about: Any) -> Any:
     answer = decide(about)
     return await answer if asyncio.iscoroutine(answer) else answer
 

@@ -372,7 +372,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> int:
         plans = await explain(stores[1])
         seconds = await fairness(stores[1], mailbox, templates)
     finally:
-        await mailbox.close()
+        await mailbox.shut()
         valkey.stop()
         postgres.stop()
     _say(f"while {BULK:,} mails of one client are sent, another's in the same lane take ")

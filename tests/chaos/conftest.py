@@ -199,7 +199,7 @@ class Fleet:
             role.close()
         for line in self.lines.values():
             await line.close()
-        await self.mailbox.close()
+        await self.mailbox.shut()
         self.dist.close()
 
 

@@ -24,6 +24,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.smtp_server import CUT, SmtpServer, Taken
 
 from mailboat.db.states import State
 
@@ -128,77 +129,37 @@ NONSENSE = b"250-never\r\n251 ends\r\n999 what\r\n"
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([0-9a-f-]{36})@", re.MULTILINE | re.IGNORECASE)
 
 
-class Mailbox:
-    """An SMTP server that counts, per Message-ID, how often it has said yes (`taken`, the first time at `first`), and
-    how often it read a body and then did not say so (`uncertain`): repeating those is right."""
+class Mailbox(SmtpServer):
+    """Counts, per Message-ID, how often it has said yes (`taken`, the first time at `first`), and how often it read a
+    body and then did not say so (`uncertain`): repeating those is right."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.taken: collections.Counter[UUID] = collections.Counter()
         self.first: dict[UUID, float] = {}
         self.uncertain: collections.Counter[UUID] = collections.Counter()
         self.manner: Manner = "good"
-        self.port = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**22)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def greet(self) -> str | None:
+        return CUT if self.manner == "drop" else None
 
-    async def close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+    async def command(self, verb: str) -> bytes | None:
+        return GARBAGE if self.manner == "garbage" else None
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._converse(reader, writer)
-        self._tasks.discard(task)
-        writer.transport.abort()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.manner == "drop":
-            return
-        writer.write(b"220 mailbox ESMTP\r\n")
-        while line := await reader.readline():
-            verb = line[:4].upper()
-            if verb == b"DATA":
-                writer.write(b"354 go ahead\r\n")
-                if not await self._body(await reader.readuntil(b"\r\n.\r\n"), writer):
-                    return
-            elif self.manner == "garbage":
-                writer.write(GARBAGE)
-            elif verb == b"EHLO":
-                writer.write(b"250-mailbox\r\n250 PIPELINING\r\n")
-            else:
-                writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 2.1.0 OK\r\n")
-            # A yes that never leaves this process would be counted as one.
-            await writer.drain()
-
-    async def _body(self, raw: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Whether the conversation goes on."""
-        found = _MESSAGE_ID.search(raw)
-        assert found, raw
+    async def body(self, taken: Taken) -> str | bytes | None:
+        found = _MESSAGE_ID.search(taken.raw)
+        assert found, taken
         message = UUID(found[1].decode())
         if self.manner == "tempfail":
-            writer.write(b"451 4.3.0 not now \0\xff\r\n")
-            return True
+            return b"451 4.3.0 not now \0\xff\r\n"
         if self.manner == "good":
             self.taken[message] += 1
             self.first.setdefault(message, time.monotonic())
-            writer.write(b"250 2.0.0 OK\r\n")
-            return True
+            return None
         self.uncertain[message] += 1
         if self.manner == "stall":
             await asyncio.sleep(3600)
-        if self.manner in ("garbage", "nonsense"):
-            writer.write(GARBAGE if self.manner == "garbage" else NONSENSE)
-            await writer.drain()
-        return False
+        return {"garbage": GARBAGE, "nonsense": NONSENSE}.get(self.manner, CUT)
 
 
 # --- load

@@ -90,7 +90,7 @@ async def test_kill_9_of_each_part_and_of_all_loses_nothing_and_the_next_up_goes
         up.process.terminate()
         await asyncio.to_thread(up.process.wait, 60)
         print(up.log.read_text())
-        await mailbox.close()
+        await mailbox.shut()
 
 
 def _others(data: Path) -> list[int]:
