@@ -1,10 +1,11 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock chaos bench bench-growth bench-render image
+.PHONY: help setup engine run check format test docs crds lock try-api chaos bench bench-growth bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
 RATE ?= 300
+EXAMPLES ?= 50
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ crds: ## Copy the custom resources of crds/ into the chart
 
 lock: setup ## Lock the newest dependencies that pyproject.toml allows, with hashes
 	@.ci/lock
+
+try-api: setup ## Try every operation of the OpenAPI document at length with schemathesis (EXAMPLES=50 each way)
+	SCHEMATHESIS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/service/api/rest/test_contract.py $(ARGS)
 
 chaos: setup ## Break parts at random under load and count what is lost (KILLS=250 RATE=300 SEED=7)
 	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) CHAOS_ONLY="$(ONLY)" $(BIN)/pytest -s tests/chaos $(ARGS)
