@@ -12,7 +12,13 @@ import asyncpg
 
 PARTITIONED = ("messages", "attempts")
 MONTHS_AHEAD = 3
+AT_ONCE = 10_000  # rows that are deleted by one statement
 LOCK = 0x6D61696C626F6176
+
+_FORGET = [
+    f"delete from {table} where {column} = any(array(select {column} from {table} where {column} < $1 limit $2))"
+    for table, column in (("queue", "id"), ("inbox", "message_id"))
+]
 
 
 def month_after(month: date, count: int = 1) -> date:
@@ -60,22 +66,31 @@ async def _missing(connection: asyncpg.Connection, today: date) -> list[tuple[st
     return [wanted[row[0]] for row in rows]
 
 
+async def forget_before(connection: asyncpg.Connection, day: date) -> int:
+    """Delete rows outside of partitions that belong to messages of whole months before `day`, at most AT_ONCE of each
+    table; how many. In a transaction each time, ten million rows hold up nobody."""
+    answers = [await connection.execute(one, first_id(day.replace(day=1)), AT_ONCE) for one in _FORGET]
+    return sum(int(answer.split()[1]) for answer in answers)
+
+
 async def drop_before(connection: asyncpg.Connection, day: date) -> list[str]:
-    """Drop the partitions of whole months before `day`, and what is left of their messages in `queue`."""
+    """Drop the partitions of whole months before `day`, and what is left of their messages in other tables. The drops
+    come last: they lock out everybody until the transaction ends."""
     limit = day.replace(day=1)
+    while await forget_before(connection, day):
+        pass
     names = await connection.fetch(
         "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
         "where i.inhparent = any($1::regclass[]::oid[])",
         list(PARTITIONED),
     )
-    old = sorted(row[0] for row in names if _month_of(row[0]) < limit)
+    old = sorted(row[0] for row in names if month_of(row[0]) < limit)
     for partition in old:
         await connection.execute(f"drop table if exists {partition}")
-    await connection.execute("delete from queue where id < $1", first_id(limit))
-    await connection.execute("delete from inbox where message_id < $1", first_id(limit))
     return old
 
 
-def _month_of(partition: str) -> date:
+def month_of(partition: str) -> date:
+    """The month in a partition's name."""
     year, month = partition.rsplit("_", 2)[1:]
     return date(int(year), int(month), 1)

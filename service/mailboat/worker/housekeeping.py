@@ -87,13 +87,19 @@ class Housekeeping:
     async def retain(self) -> list[str]:
         """Drop whole months older than the retention. Returns the partitions dropped."""
 
+        limit = datetime.now(UTC).date() - timedelta(days=self._settings.retention_days)
+
+        async def forget(connection: asyncpg.Connection) -> int:
+            return await partitions.forget_before(connection, limit)
+
         async def act(connection: asyncpg.Connection) -> list[str]:
-            limit = datetime.now(UTC).date() - timedelta(days=self._settings.retention_days)
             dropped = await partitions.drop_before(connection, limit)
             if dropped:
                 log.info("retention", dropped=dropped)
             return dropped
 
+        while await self._alone(forget):
+            pass
         return await self._alone(act) or []
 
     async def forget(self) -> None:

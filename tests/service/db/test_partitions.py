@@ -101,6 +101,18 @@ async def test_retention_drops_whole_months_with_all_that_hangs_on_their_message
     assert await left(connection) == {table: set(ids[3:]) for table in COLUMNS}
 
 
+async def test_rows_of_old_months_are_deleted_a_few_at_a_time(connection, monkeypatch) -> None:
+    monkeypatch.setattr(partitions, "AT_ONCE", 2)
+    await partitions.ensure(connection, date(2031, 2, 1))
+    days = [datetime(2031, 1, day, tzinfo=UTC) for day in range(1, 6)]
+    for day in (*days, datetime(2031, 2, 1, tzinfo=UTC)):
+        await put(connection, identifier.at(int(day.timestamp() * 1000)))
+    counts = [await partitions.forget_before(connection, date(2031, 2, 28)) for _ in range(4)]
+    assert counts == [4, 4, 2, 0]
+    assert await connection.fetchval("select count(*) from queue") == 1
+    assert await connection.fetchval("select count(*) from messages") == 6
+
+
 async def test_retention_of_nothing_old_drops_nothing(connection) -> None:
     message_id = identifier.new()
     await put(connection, message_id)
