@@ -31,7 +31,7 @@ def is_template(source: str) -> bool:
 class Import(NamedTuple):
     """What a file imports: a file that is there, or the likeliest place of one that is not.
 
-    `written`, `offset`: the name in the source, and its place there.
+    `written`, `offset`: the name in the source, and the place of its quote there.
     """
 
     file: str
@@ -50,9 +50,9 @@ def of(file: str, source: str, exists: Callable[[str], bool], aliases: Callable[
         candidates = [each for place in places if place is not None for each in candidates_of(place)]
         meant = next((each for each in candidates if each.endswith(SUFFIXES) and exists(each)), None)
         if meant is not None:
-            yield Import(meant, True, name, found.start("file"))
+            yield Import(meant, True, name, found.start(1))
         elif candidates:
-            yield Import(candidates[0], False, name, found.start("file"))
+            yield Import(candidates[0], False, name, found.start(1))
 
 
 def is_commented(source: str, offset: int) -> bool:

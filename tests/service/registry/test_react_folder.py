@@ -82,7 +82,7 @@ def test_what_lies_outside_the_volume_is_not_read(write: Callable[..., Folder], 
     (tmp_path / "link.ts").symlink_to(tmp_path.parent / "outside.ts")
     assert closure(folder) == {"mail.tsx"}
     with pytest.raises(
-        TemplateFault, match=r"^linked\.tsx:1:16: './link' lies outside of the source volume, by a link$"
+        TemplateFault, match=r"^linked\.tsx:1:15: './link' lies outside of the source volume, by a link$"
     ):
         folder.load("linked")
 
