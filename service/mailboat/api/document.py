@@ -96,6 +96,8 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "POST /admin/suppressions": ("invalid_address",),
     "POST /admin/clients": ("already_exists",),
     "POST /admin/dead-letters/{message_id}/replay": ("wrong_state",),
+    "GET /admin/dead-letters/{message_id}/raw": ("wrong_state",),
+    "GET /admin/held/{message_id}/raw": ("wrong_state",),
     "POST /admin/held/{message_id}/release": ("wrong_state",),
     "POST /admin/held/{message_id}/fail": ("wrong_state",),
     "GET /admin/inbox": ("invalid_cursor",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import re
@@ -67,6 +68,17 @@ def mapping(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise click.BadParameter("this is not a JSON object.")
     return found
+
+
+def attachment(text: str) -> dict[str, str]:
+    """The API's form of a file at a path, or of one at a URL."""
+    if text.startswith(("https://", "http://")):
+        return {"url": text}
+    try:
+        octets = Path(text).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"{text} cannot be read: {error.strerror}.") from None
+    return {"filename": Path(text).name, "content": base64.b64encode(octets).decode()}
 
 
 def pair(text: str) -> tuple[str, str]:

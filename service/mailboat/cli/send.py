@@ -9,7 +9,7 @@ import click
 
 from mailboat.cli import message, output
 from mailboat.cli.connection import Api, Session
-from mailboat.cli.options import connected, content, mapping, pair
+from mailboat.cli.options import attachment, connected, content, mapping, pair
 from mailboat.errors import MailboatError
 
 UNDER_WAY = {"scheduled", "queued", "sending"}
@@ -28,6 +28,14 @@ LOOK_SECONDS = 0.2
 @click.option("--subject", help="In place of a template, with --html or --text.")
 @click.option("--html", type=content, metavar="TEXT|@FILE", help="HTML part.")
 @click.option("--text", type=content, metavar="TEXT|@FILE", help="Text part.")
+@click.option(
+    "--attach",
+    "attachments",
+    type=attachment,
+    multiple=True,
+    metavar="FILE|URL",
+    help="A file here, or one that the server fetches; may be repeated.",
+)
 @click.option("--locale", help="Language of the template, such as de.")
 @click.option("--lane", type=click.Choice(["high", "normal", "bulk"]), help="Which mail goes first.")
 @click.option("--send-at", metavar="TIME", help="Not before this time, such as 2026-12-01T09:00:00Z.")

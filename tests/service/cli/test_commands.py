@@ -100,6 +100,19 @@ def test_words_of_ones_own_are_sent_from_files_with_tags(at: Any, run: Any, tmp_
     assert len(kept["to"]) == 2
 
 
+def test_a_file_goes_along_and_a_url_is_fetched_by_the_server(at: Any, mailboat: Any, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("A note.")
+    mail = ("send", "--to", "ada@example.com", "--subject", "Files", "--text", "See the note")
+    sent = at(*mail, "--attach", tmp_path / "note.txt", "--watch")
+    token = {"Authorization": f"Bearer {run.client['admin_token']}"}
+    raw = httpx.get(f"{run.client['url']}/admin/inbox/{sent['id']}/raw", headers=token).text
+    assert "filename=note.txt" in raw.replace('"', "")
+    status, _, err = mailboat(*mail, "--attach", "https://127.0.0.1:8443/a.pdf", "--data-dir", run.data)
+    assert status == 1
+    assert "not on the open internet" in err
+    assert mailboat(*mail, "--attach", tmp_path / "nothing", "--data-dir", run.data)[0] == 2
+
+
 def test_an_idempotency_key_sends_once(at: Any) -> None:
     mail = ("send", "--to", "ada@example.com", "--subject", "Once", "--text", "Ahoy", "--idempotency-key", "once")
     assert at(*mail)["id"] == at(*mail)["id"]
