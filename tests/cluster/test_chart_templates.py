@@ -221,6 +221,12 @@ def test_a_component_has_what_it_is_given(manifests: Any, component: str) -> Non
         assert CONTAINED["extraVolumeMounts"][0] in container["volumeMounts"]
 
 
+def test_the_pod_of_helm_test_goes_where_the_migration_goes(manifests: Any) -> None:
+    spec = only(manifests(values={"migration": EXTRAS}), "Pod")["spec"]
+    assert (spec["nodeSelector"], spec["tolerations"]) == (EXTRAS["nodeSelector"], EXTRAS["tolerations"])
+    assert "nodeSelector" not in only(manifests(), "Pod")["spec"]
+
+
 def test_a_selector_of_the_user_in_a_spread_constraint_stays(manifests: Any) -> None:
     mine = EXTRAS["topologySpreadConstraints"][0] | {"labelSelector": {"matchLabels": {"a": "b"}}}
     template = pod(manifests(values={"api": {"topologySpreadConstraints": [mine]}}), "api")
