@@ -150,12 +150,15 @@ class Road(RuleBasedStateMachine):
             self._booked(worker, self.rows[i], number, State[ends.upper()], OUTCOMES[ends])
 
     def _booked(self, worker: Worker, row: Row, number: int, state: State, outcome: str) -> None:
-        mine = row.state == State.SENDING and row.owner == worker.id and row.attempts == number
+        mine = self._is_mine(worker, row, number)
         idle = row.state in (State.SCHEDULED, State.QUEUED, State.DEAD, State.HELD) and state == State.SENT
         if mine or idle:
             row.state, row.owner = state, None
         if row.booked.get(number, "abandoned") == "abandoned" or outcome == "sent":
             row.booked[number] = outcome
+
+    def _is_mine(self, worker: Worker, row: Row, number: int) -> bool:
+        return row.state == State.SENDING and row.owner == worker.id and row.attempts == number
 
     @precondition(lambda self: any(worker.hands for worker in self.workers))
     @rule(data=st.data())
@@ -168,6 +171,36 @@ class Road(RuleBasedStateMachine):
         for row in map(self.rows.__getitem__, ids):
             if row.state == State.SENDING and row.owner == worker.id:
                 row.state, row.owner, row.attempts = State.QUEUED, None, row.attempts - 1
+
+    @precondition(lambda self: any(worker.hands for worker in self.workers))
+    @rule(data=st.data(), outcome=st.sampled_from(["retryable", "uncertain"]))
+    def move_on(self, data: st.DataObject, outcome: str) -> None:
+        """The next provider of the route is asked at once; the try before keeps its row."""
+        worker, hands = self._some_hands(data)
+        for i, number in hands:
+            row = self.rows[i]
+            values = ("smtp", outcome, "it said", datetime.now(UTC), 0.1)
+            moved = self.run(self.pool.fetchrow(statements.MOVE_ON, i, worker.id, number, *values)) is not None
+            assert moved == self._is_mine(worker, row, number)
+            worker.hands.remove((i, number))
+            row.booked.setdefault(number, outcome)
+            if moved:
+                row.attempts, row.forgiven = row.attempts + 1, row.forgiven + 1
+                worker.hands.add((i, number + 1))
+
+    @precondition(lambda self: any(worker.hands for worker in self.workers))
+    @rule(data=st.data())
+    def postpone(self, data: st.DataObject) -> None:
+        """No provider may be asked now: the limits of all are reached, or their breakers are open."""
+        worker, hands = self._some_hands(data)
+        ids, numbers = [i for i, _ in hands], [number for _, number in hands]
+        delays, reasons = [3600.0] * len(hands), ["all are busy"] * len(hands)
+        self.run(self.pool.execute(statements.POSTPONE, ids, numbers, delays, reasons, worker.id))
+        for i, number in hands:
+            row = self.rows[i]
+            worker.hands.remove((i, number))
+            if self._is_mine(worker, row, number):
+                row.state, row.owner, row.attempts = State.SCHEDULED, None, row.attempts - 1
 
     # --- a worker's death
 
@@ -269,9 +302,9 @@ class Road(RuleBasedStateMachine):
     def a_message_is_in_one_place(self) -> None:
         for row in self.rows.values():
             assert (row.owner is None) == (row.state != State.SENDING)
-            # Whatever was sent by its last attempt stays sent.
+            # Whatever was sent by its last attempt stays sent, unless a later one was given back or postponed.
             if row.booked.get(row.attempts) == "sent":
-                assert row.state in (State.SENT, State.QUEUED), row
+                assert row.state in (State.SENT, State.QUEUED, State.SCHEDULED), row
 
     # --- choices
 
