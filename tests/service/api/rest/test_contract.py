@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import os
+import time
 from typing import Any
 
 import httpx
@@ -99,7 +100,17 @@ def _try(operation: Any, mode: GenerationMode, own: dict[str, str]) -> int:
     def exchange(case: Any) -> None:
         nonlocal tried
         tried += 1
-        case.validate_response(case.call(headers=own), checks=checked)
+        case.validate_response(_answer(case, own), checks=checked)
 
     exchange()
     return tried
+
+
+def _answer(case: Any, own: dict[str, str]) -> Any:
+    """On a machine that is busy the first answer may be that it is too busy: as callers do, ask again."""
+    for _ in range(20):
+        answer = case.call(headers=own, timeout=60)
+        if answer.status_code != 503:
+            break
+        time.sleep(0.5)
+    return answer
