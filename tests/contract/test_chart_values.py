@@ -25,7 +25,11 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 ALERTS = [
     rule for group in yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"] for rule in group["rules"]
 ]
-OPERATOR = set(re.findall(r"# TYPE (mailboat_\w+)", (ROOT / "operator/mailboat_operator/health.py").read_text()))
+OPERATOR = {
+    name
+    for module in (ROOT / "operator/mailboat_operator").rglob("*.py")
+    for name in re.findall(r"\bmailboat_operator_\w+", module.read_text())
+}
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
