@@ -22,11 +22,10 @@ const STANDINS = {
 const parts = {
   name: 'parts',
   setup(build) {
-    const fizz = at('node_modules/react-dom/cjs/react-dom-server-legacy.browser.production.js');
-    build.onResolve({ filter: /^fizz$/ }, () => ({ path: fizz }));
+    const server = at('node_modules/react-dom/cjs/react-dom-server-legacy.browser.production.js');
+    build.onResolve({ filter: /^fizz$/ }, () => ({ path: server }));
     build.onLoad({ filter: /react-dom-server-legacy\.browser\.production\.js$/ }, ({ path: file }) => ({
-      // For stacks of components it would change Error, which is frozen here.
-      contents: `const formats = {};\n${readFileSync(file, 'utf8').replaceAll('Error.prepareStackTrace', 'formats.prepareStackTrace')}\nexports.internals = { ${INTERNALS} };`,
+      contents: `${fizz(readFileSync(file, 'utf8'))}\nexports.internals = { ${INTERNALS} };`,
     }));
     build.onResolve({ filter: /^(css-tree\/dist\/csstree\.esm|@react-email\/render)$/ }, ({ path: name }) => ({ path: STANDINS[name] }));
     build.onLoad({ filter: /sucrase\/dist\/esm\/transformers\/JSXTransformer\.js$/ }, ({ path: file }) => ({
@@ -48,6 +47,13 @@ const parts = {
     build.onLoad({ filter: /.*/, namespace: 'bundled' }, async () => ({ contents: await codeBlock(), loader: 'text' }));
   },
 };
+
+/** Fizz as it is here: for stacks of components it would change Error, which is frozen, and every style costs it much. */
+function fizz(source) {
+  const [own] = source.match(/^function pushStyleAttribute\(target, style\) \{[^]*?^\}$/m);
+  const formats = source.replaceAll('Error.prepareStackTrace', 'formats.prepareStackTrace');
+  return `const formats = {};\n${replaceOnce(formats, own, readFileSync(at('runtime/style-attribute.js'), 'utf8'))}`;
+}
 
 function replaceOnce(text, old, other) {
   if (text.split(old).length !== 2) throw new Error(`not there once: ${old}`);

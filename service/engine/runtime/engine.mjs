@@ -3,7 +3,8 @@
 //      -1 for the text: there is one, and it is not known here
 //   p  pending: call `resume` once the microtasks have run, as often as this is the answer
 //   f  failed: JSON {message, file, line, column}
-//   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. Once per revision
+//   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. A few times per revision,
+//      for one that has several <Tailwind>
 //   u  unknown revision
 //   t  RegExp.prototype is not what it was: use this isolate no more; T if it was like that before the call
 import './shims.mjs';
@@ -24,9 +25,10 @@ const PAIRS = /[\ud800-\udbff][\udc00-\udfff]/g;
 let largest = 2 ** 21;
 /** The call that waits for microtasks: `{revision, finish}`. */
 let pending = null;
-/** The revisions that have had their answer `s`. */
-const setUp = new Set();
+/** How often revisions have had the answer `s`. */
+const setUp = new Map();
 const MOST_SET_UP = 4096;
+const MOST_SETUPS = 4; // of a revision: one that makes a configuration of its own in each render has no end of them
 const SOON = 50; // milliseconds after which there may be no time to render again, to see where a fault is
 
 /** The fault of a call. `work` is what was being rendered, if it came to that. */
@@ -62,7 +64,7 @@ function render(digest, data, extra) {
     const [begun, start] = [setupsBegun(), Date.now()];
     const begin = () => fizz.begin(jsx(component, props));
     const work = begin();
-    if (setupsBegun() > begun && remember(digest)) {
+    if (setupsBegun() > begun && mayAskAgain(digest)) {
       fizz.abandon(work);
       return 's';
     }
@@ -71,11 +73,11 @@ function render(digest, data, extra) {
   });
 }
 
-/** True the first time. */
-function remember(digest) {
-  if (setUp.has(digest)) return false;
+function mayAskAgain(digest) {
+  const times = setUp.get(digest) ?? 0;
+  if (times === MOST_SETUPS) return false;
   if (setUp.size >= MOST_SET_UP) setUp.clear();
-  setUp.add(digest);
+  setUp.set(digest, times + 1);
   return true;
 }
 

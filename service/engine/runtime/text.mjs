@@ -55,36 +55,68 @@ function isLetter(code) {
 
 const isOfName = (code) => isLetter(code) || (code >= 48 && code <= 58) || code === 45;
 
-/** Where the `>` of a tag is whose attributes begin at `at`, or -1. */
-function closing(markup, at) {
+/** Where the `>` of a tag is whose attributes begin at `at` and have their quotes in pairs, or -1. */
+function usualClosing(piece, at) {
   USUAL.lastIndex = at;
-  return USUAL.test(markup) ? USUAL.lastIndex - 1 : unusualClosing(markup, at);
+  return USUAL.test(piece) ? USUAL.lastIndex - 1 : -1;
 }
 
-function unusualClosing(markup, at) {
-  for (let end = at; end < markup.length; end++) {
-    const code = markup.charCodeAt(end);
+/** The same for any tag. None goes on behind a `<`. */
+function closing(piece, at) {
+  const usual = usualClosing(piece, at);
+  return usual < 0 ? unusualClosing(piece, at) : usual;
+}
+
+function unusualClosing(piece, at) {
+  for (let end = at; end < piece.length; end++) {
+    const code = piece.charCodeAt(end);
     if (code === 62) return end;
-    if (code === 60) return -1;
     if (code === 34 || code === 39) {
-      let other = end + 1;
-      let found = 0;
-      while (other < markup.length && (found = markup.charCodeAt(other)) !== code && found !== 60) other++;
-      if (found === code && other < markup.length) end = other;
+      const other = piece.indexOf(piece[end], end + 1);
+      if (other >= 0) end = other;
     }
   }
   return -1;
 }
 
-/** Where a text that begins at `at` ends: at the next tag, or what looks like one. */
-function endOfText(markup, at) {
-  let end = markup.indexOf('<', at);
-  while (end >= 0) {
-    const next = markup.charCodeAt(end + 1);
-    if (isLetter(next) || next === 47 || next === 33) return end;
-    end = markup.indexOf('<', end + 1);
-  }
-  return markup.length;
+/** The tag that a piece behind a `<` begins with: `{size, kind, attributes, isHidden}`; without one, size is 0. */
+function tagAt(piece, closes = closing) {
+  let end = piece.charCodeAt(0) === 47 ? 1 : 0;
+  if (!isLetter(piece.charCodeAt(end))) return NO_TAG;
+  while (isOfName(piece.charCodeAt(end))) end++;
+  const close = closes(piece, end);
+  if (close < 0) return NO_TAG;
+  const attributes = piece.slice(end, close);
+  return { size: close + 1, kind: tag(piece.slice(0, end)), attributes, isHidden: isHidden(attributes) };
+}
+
+const NO_TAG = { size: 0, kind: null, attributes: '', isHidden: false };
+/** Tags by how they are written up to the first `>`: those of a template are the same in all of its mails. */
+const seen = new Map();
+const MOST_SEEN = 2000;
+const LONGEST_SEEN = 500;
+
+/** `tagAt`, looked up where it is known. */
+function known(piece) {
+  const first = piece.indexOf('>') + 1;
+  if (first === 0 || first > LONGEST_SEEN) return tagAt(piece);
+  const held = seen.get(piece.slice(0, first));
+  if (held !== undefined) return held;
+  const written = copied(piece.slice(0, first));
+  const found = tagAt(written, usualClosing);
+  if (found.size === 0) return tagAt(piece);
+  if (seen.size >= MOST_SEEN) seen.clear();
+  seen.set(written, found);
+  return found;
+}
+
+/** The same text on its own: a slice keeps all that it was cut from. */
+const copied = (text) => ` ${text}`.slice(1);
+
+/** Whether what is behind a `<` is text with it: not a tag, nor what looks like one. */
+function isText(piece) {
+  const code = piece.charCodeAt(0);
+  return !isLetter(code) && code !== 47 && code !== 33;
 }
 
 class Scanner {
@@ -98,31 +130,24 @@ class Scanner {
   depth = 0;
 
   scan(markup) {
-    let at = 0;
-    while ((at = markup.indexOf('<', at)) >= 0) {
-      let end = at + 1;
-      if (markup.charCodeAt(end) === 47) end++;
-      const isTag = isLetter(markup.charCodeAt(end));
-      while (isTag && isOfName(markup.charCodeAt(end))) end++;
-      const attributes = end;
-      end = isTag ? closing(markup, attributes) : -1;
-      if (end < 0) {
-        at++;
-        continue;
-      }
-      const after = endOfText(markup, end + 1);
-      const written = markup.slice(at + 1, attributes);
-      this.token(TAGS.get(written) ?? tag(written), markup.slice(attributes, end), markup.slice(end + 1, after));
-      at = after;
+    const pieces = markup.split('<');
+    pieces[0] = `body>${pieces[0]}`;
+    for (let n = 0; n < pieces.length; n++) {
+      const piece = pieces[n];
+      const found = known(piece);
+      if (found.size === 0) continue;
+      let text = piece.slice(found.size);
+      while (n + 1 < pieces.length && isText(pieces[n + 1])) text += `<${pieces[++n]}`;
+      this.token(found, text);
     }
   }
 
-  token({ name, strength, isLeftOut, isVoid }, attributes, text) {
+  token({ kind: { name, strength, isLeftOut, isVoid }, attributes, isHidden }, text) {
     if (this.skipped) {
       this.depth += this.nesting(name, isLeftOut);
       if (this.depth) return;
       this.skipped = '';
-    } else if (isLeftOut || (attributes && isHidden(attributes))) {
+    } else if (isLeftOut || isHidden) {
       if (!isVoid) {
         this.skipped = name;
         this.depth = 1;
@@ -216,7 +241,7 @@ function withoutComments(markup) {
 /** The text of an HTML document or fragment. */
 export function plain(markup) {
   const scanner = new Scanner();
-  scanner.scan(`<body>${withoutComments(markup)}`);
+  scanner.scan(withoutComments(markup));
   let text = scanner.parts.join('');
   if (text.includes('&')) {
     let known = true;

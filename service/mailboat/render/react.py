@@ -17,7 +17,7 @@ from mailboat.render.lru import Lru
 KEPT_REVISIONS = 128
 RENDER_SECONDS = limits.RENDER_SECONDS + limits.STARVED_SECONDS
 """V8's own clock is the wall's, so that it stops late only what the parent, who sees the CPU's, cannot."""
-MARGIN = 0.005  # seconds by which V8's clock is ahead of the process's own
+PREPARING_SECONDS = limits.COMPILE_SECONDS + limits.STARVED_SECONDS
 NO_SUBJECT = "The template exports no `subject`, so the mail has none."
 TAMPERED = "changes RegExp.prototype, which other templates use too"
 
@@ -100,9 +100,9 @@ class React:
     def _preparing(self, entry: str, name: str, *arguments: str) -> str:
         """A call that does not count as a render."""
         try:
-            answer = self._settle(name, *arguments, seconds=limits.COMPILE_SECONDS - MARGIN)
-            if answer == "s":
-                answer = self._settle(name, *arguments, seconds=limits.COMPILE_SECONDS - MARGIN)
+            answer = self._settle(name, *arguments, seconds=PREPARING_SECONDS)
+            while answer == "s":
+                answer = self._settle(name, *arguments, seconds=PREPARING_SECONDS)
             return _take(answer, entry, arguments[0])
         except react_v8.TimeIsUp:
             raise limits.Exhausted(limits.TOO_SLOW_TO_COMPILE, file=entry) from None
