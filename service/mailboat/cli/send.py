@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.2
 @click.option("--from", "sender", metavar="ADDRESS", help="Sender.  [default: the client's first]")
 @click.option("--reply-to", multiple=True, metavar="ADDRESS", help="May be repeated.")
 @click.option("--data", type=mapping, metavar="JSON|@FILE", help="Data of the template.")
-@click.option("--subject", help="In place of a template, with --html or --text.")
+@click.option("--subject", help="With --html or --text, or in place of the template's.")
 @click.option("--html", type=content, metavar="TEXT|@FILE", help="HTML part.")
 @click.option("--text", type=content, metavar="TEXT|@FILE", help="Text part.")
 @click.option(
@@ -61,8 +61,8 @@ def send(idempotency_key: str | None, watch: bool, timeout: float, session: Sess
 
 def request(given: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /v1/send for the options that were given. Raises click.UsageError."""
-    words = [name for name in ("subject", "html", "text") if given[name] is not None]
-    if bool(given["template"]) == bool(words):
+    has_words = given["html"] is not None or given["text"] is not None
+    if bool(given["template"]) == has_words:
         raise click.UsageError("Give either a TEMPLATE, or --subject with --html or --text.")
     body = {("from" if name == "sender" else name): value for name, value in given.items()}
     body["tags"] = dict(given["tags"])

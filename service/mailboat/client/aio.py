@@ -37,7 +37,7 @@ class AsyncMailboat:
         self.suppressions = Suppressions(self)
 
     async def send(self, to: Addresses, **fields: Unpack[Fields]) -> types.Sent:
-        """Send one mail: `template` and `data`, or `subject` with `html` or `text`."""
+        """Send one mail: `template` and `data`, maybe with its own `subject`, or `subject` with `html` or `text`."""
         return await self.call(calls.send(to, fields))
 
     async def batch(

@@ -41,7 +41,7 @@ class Mailboat:
         self.suppressions = Suppressions(self)
 
     def send(self, to: Addresses, **fields: Unpack[Fields]) -> types.Sent:
-        """Send one mail: `template` and `data`, or `subject` with `html` or `text`."""
+        """Send one mail: `template` and `data`, maybe with its own `subject`, or `subject` with `html` or `text`."""
         return self.call(calls.send(to, fields))
 
     def batch(self, messages: Sequence[BatchMessage], *, mode: Literal["all", "each"] = "all") -> types.BatchOutcome:

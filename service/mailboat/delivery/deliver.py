@@ -181,7 +181,7 @@ class Deliverer:
 
     async def _render(self, claimed: list[Claimed]) -> list[Outcome]:
         """One outcome per message, in order; raw content is its own outcome."""
-        outcomes: list[Outcome | None] = [_raw(message) for message in claimed]
+        outcomes: list[Outcome | None] = [message.raw() for message in claimed]
         jobs: list[Job] = []
         places: list[int] = []
         for place, message in enumerate(claimed):
@@ -195,7 +195,7 @@ class Deliverer:
                 places.append(place)
         if jobs:
             for place, outcome in zip(places, await self._renderer.render(jobs), strict=True):
-                outcomes[place] = outcome
+                outcomes[place] = claimed[place].titled(outcome) if isinstance(outcome, Rendered) else outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
     async def _finish(
@@ -448,11 +448,6 @@ async def _hand_over(provider: Provider, request: Any) -> Receipt:
 def _try(message: Claimed) -> int:
     """Which try this is since the message was accepted or replayed, from 1."""
     return message.attempt - message.forgiven
-
-
-def _raw(message: Claimed) -> Rendered | None:
-    content = message.content
-    return Rendered(content.subject, content.html, content.text) if content is not None else None
 
 
 def _open_recipients(message: Claimed, settled: dict[str, Fate]) -> tuple[Address, ...]:

@@ -17,7 +17,7 @@ _USABLE = """
 select name from providers where name = any($2::text[])
     and (namespace = $1 or namespace = 'default' and allowed && array[$1, '*'])
 """
-_AUDIT = "insert into audit (actor, action, subject, detail) values ('admin', $1, $2, '{}'::jsonb)"
+_AUDIT = "insert into audit (actor, action, subject, detail) values ($3, $1, $2, '{}'::jsonb)"
 
 
 async def listed(pool: asyncpg.Pool, fixed: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def warning(namespace: str, missing: Sequence[str], route: Sequence[str]) -> str
     )
 
 
-async def switch(pool: asyncpg.Pool, key: str, state: State, reason: str) -> None:
+async def switch(pool: asyncpg.Pool, key: str, state: State, reason: str, actor: str = "admin") -> None:
     """A person opens or closes a provider's circuit: every worker obeys within seconds."""
     await circuits.add(pool, key, state, reason, manual=True)
-    await pool.execute(_AUDIT, "provider.open" if state == "open" else "provider.close", key)
+    await pool.execute(_AUDIT, "provider.open" if state == "open" else "provider.close", key, actor)

@@ -30,13 +30,13 @@ async def find(pool: asyncpg.Pool, message_id: UUID) -> tuple[Claimed, str] | No
 
 async def rendered(catalog: Catalog, renderer: Renderer, message: Claimed) -> Rendered | str:
     """From the revision that it was accepted with, or why that does not work. Raises what `engine.AWAY` names."""
-    if message.content is not None:
-        return Rendered(message.content.subject, message.content.html, message.content.text)
+    if (raw := message.raw()) is not None:
+        return raw
     revision = await catalog.load(message.revision or "")
     if revision is None:
         return f"The sources of revision {message.revision} are gone."
     (outcome,) = await renderer.render([Job(revision, message.data, message.locale)])
-    return outcome if isinstance(outcome, Rendered) else str(outcome)
+    return message.titled(outcome) if isinstance(outcome, Rendered) else str(outcome)
 
 
 async def source(store: attach.Store, links: Links | None, message: Claimed, client: str, content: Rendered) -> bytes:

@@ -132,8 +132,8 @@ def check_template(client: Client, request: SendRequest) -> str | None:
     """The name of the template asked for, or None for raw content. Raises Problem."""
     raw = [f for f in ("subject", "html", "text") if getattr(request, f) is not None]
     if request.template is not None:
-        if raw:
-            raise _invalid(raw[0], f"{raw[0]} cannot stand beside template; the template makes it.")
+        if made := [field for field in raw if field != "subject"]:
+            raise _invalid(made[0], f"{made[0]} cannot stand beside template; the template makes it.")
         if not may_use(client, request.template):
             raise _invalid(
                 "template", f"This client may not use the template {request.template!r}.", "template_not_allowed"
@@ -185,7 +185,7 @@ def draft(
         locale=request.locale,
         envelope=_json(envelope),
         data=_json(request.data),
-        content=_json(_content(request)) if revision is None else None,
+        content=_json(_content(request)) if revision is None or request.subject is not None else None,
         headers=_json(request.headers) if request.headers else None,
         tags=_json(request.tags) if request.tags else None,
         metadata=_json(request.metadata) if request.metadata else None,

@@ -30,7 +30,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Raw content that a client sends in place of a template."""
+    """Raw content that a client sends in place of a template; beside one, only the subject that this mail has."""
 
     subject: str
     html: str | None = None
@@ -132,3 +132,14 @@ class Claimed(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     attachments: tuple[Attachment, ...]
     traceparent: str
+
+    def raw(self) -> Rendered | None:
+        """The mail as its client wrote it; None when a template makes it."""
+        content = self.content
+        if content is None or self.template is not None:
+            return None
+        return Rendered(content.subject, content.html, content.text)
+
+    def titled(self, rendered: Rendered) -> Rendered:
+        """What the template made, with the subject that its client gave, if any."""
+        return msgspec.structs.replace(rendered, subject=self.content.subject) if self.content else rendered

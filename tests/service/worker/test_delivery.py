@@ -112,6 +112,14 @@ def outcomes(shown: dict[str, Any]) -> list[tuple[int, str]]:
     return [(attempt["number"], attempt["outcome"]) for attempt in shown["attempts"]]
 
 
+def test_a_subject_beside_a_template_is_the_subject_of_this_mail(sink, send, ended):
+    own = ended(send(template="receipt", subject="Danke für 7", text=None, data={"order": 7}))
+    assert own["status"] == "sent"
+    (taken,) = sink.taken
+    assert taken.mail["Subject"] == "Danke für 7"
+    assert "Order 7" in taken.mail.get_body().get_content()
+
+
 def test_a_mail_arrives_as_it_was_sent(sink, send, ended):
     message_id = send(
         to=["Ada <ada@example.com>", "bob@example.com"],
