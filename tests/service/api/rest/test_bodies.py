@@ -104,13 +104,18 @@ def octets(api: Any) -> int:
 
 
 @pytest.fixture
-def full(patient: Any, ask: Any, until: Any) -> Callable[[int], Request]:
+def empty(patient: Any, until: Any) -> None:
+    """The requests of the test before are let go of."""
+    until(lambda: octets(patient) == 0)
+
+
+@pytest.fixture
+def full(empty: None, patient: Any, ask: Any, until: Any) -> Callable[[int], Request]:
     """full(n): a request that has room for n octets and sends nothing."""
 
     def full(count: int) -> Request:
-        before = octets(patient)
         request = ask(patient, count)
-        until(lambda: octets(patient) == before + count)
+        until(lambda: octets(patient) == count)
         return request
 
     return full
@@ -151,7 +156,7 @@ def test_room_comes_back_when_a_request_ends_or_its_caller_goes(patient, full, a
     until(lambda: octets(patient) == 0)
 
 
-def test_strangers_take_no_room_from_mail(patient, ask, until, client, body_of):
+def test_strangers_take_no_room_from_mail(empty, patient, ask, until, client, body_of):
     for _ in range(3):
         ask(patient, 200_000, "/v1/send", **{"X-Api-Secret": "wrong"})
         ask(patient, 70_000, "/admin/clients")
