@@ -37,7 +37,7 @@ PROVIDER = (
     "insert into providers (namespace, name, kind, spec, allowed) values ('default', 'mailbox', 'smtp', $1, '{*}')"
 )
 SPEC = {
-    "limits": {"timeout": "1s", "maxConcurrent": 8},
+    "limits": {"timeout": "2s", "maxConcurrent": 8},
     "circuitBreaker": {"failures": 5, "window": "60s", "cooldown": "1s"},
 }
 
