@@ -330,7 +330,7 @@ def _describe_bodies(document: dict[str, Any]) -> None:
         named[name]["requestBody"] = {"required": True, "content": {JSON: {"schema": reference}}}
     for title in ("SendRequest", "BatchItem"):
         for field, schema in components[title]["properties"].items():
-            schema |= samples.SEND_FIELDS[field]
+            schema |= samples.SEND_FIELDS.get(field, {})
     named["POST /v1/send"]["parameters"] += [IDEMPOTENCY_KEY, TRACEPARENT]
     named["POST /v1/batch"]["parameters"] += [TRACEPARENT]
     for name in ("POST /emails", "POST /emails/batch"):

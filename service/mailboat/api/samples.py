@@ -109,7 +109,7 @@ SEND_FIELDS: dict[str, dict[str, Any]] = {
     "from": {"description": "One of the client's senders; without it the first of them that is an address."},
     "template": {"description": "The template's name; or subject with html, text or both in its place."},
     "data": {"description": "The template's variables; they have to fit its schema."},
-    "subject": {"description": "Without a template: at most 2,000 characters."},
+    "subject": {"description": "At most 2,000 characters; beside a template, in place of the template's own."},
     "html": {"description": "Without a template: the HTML."},
     "text": {"description": "Without a template: the plain text; it is made from the HTML when there is none."},
     "headers": {"description": "Headers of your own, at most 50; those that mail itself is made of are refused."},
