@@ -65,7 +65,8 @@ def postgres() -> Iterator[Any]:
 async def pool(postgres: Any) -> AsyncIterator[asyncpg.Pool]:
     pool = await engine.pool(postgres.get_uri(), name="mailboat-test", size=8)
     await pool.execute(
-        "truncate inbox, workers, template_heads, messages, queue, attempts, events, suppressions, audit, providers"
+        "truncate inbox, workers, template_heads, messages, queue, attempts, events, suppressions, audit, providers,"
+        " circuit_changes, webhook_endpoints, webhook_deliveries"
     )
     yield pool
     await pool.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mailboat.api.app_state import administrator, context_of
 from mailboat.api.context import Context
-from mailboat.declare.seal import Sealer
+from mailboat.declare import trial
 from mailboat.delivery import providers
-from mailboat.errors import ConfigurationError, Problem, ProviderError
+from mailboat.errors import ConfigurationError, Problem
 from mailboat.limits.breaker import State
-from mailboat.providers import records, registry
-from mailboat.providers.base import Provider
+from mailboat.providers import registry
 
 router = APIRouter(prefix="/admin/providers", tags=["providers"], dependencies=[Depends(administrator)])
 CHECK_SECONDS = 10.0
@@ -81,15 +79,8 @@ async def test_provider(request: Request, name: str) -> Any:
     """Connect and authenticate; nothing is sent."""
     context = context_of(request)
     await _one(context, name)
-    made = await _made(context, name)
-    try:
-        return {"reachable": True, "detail": await asyncio.wait_for(made.check(), CHECK_SECONDS)}
-    except ProviderError as error:
-        return {"reachable": False, "detail": str(error) or type(error).__name__}
-    except TimeoutError:
-        return {"reachable": False, "detail": f"no answer within {CHECK_SECONDS:g} s"}
-    finally:
-        await made.close()
+    answer = await trial.check(context.pool, context.settings, name, CHECK_SECONDS)
+    return {"reachable": answer.ok, "detail": answer.detail}
 
 
 def fixed(context: Context) -> list[tuple[str, str]]:
@@ -116,17 +107,3 @@ async def _switched(context: Context, name: str, state: State, body: Reason | No
     await _one(context, name)
     await providers.switch(context.pool, name, state, (body.reason if body else "") or "by an administrator")
     return await _one(context, name)
-
-
-async def _made(context: Context, name: str) -> Provider:
-    """A provider of its own for one check."""
-    try:
-        if "/" not in name:
-            return registry.of_settings(context.settings, context.pool).providers[name]
-        unseal = Sealer(context.settings.sealing_key).open
-        for record in await records.load(context.pool, unseal):
-            if f"{record.namespace}/{record.name}" == name:
-                return records.build(record, context.pool)
-    except ConfigurationError as error:
-        raise _unreadable(error) from None
-    raise Problem(503, "unavailable", f"The secrets of {name} cannot be opened here: check MAILBOAT_SEALING_KEY.")

@@ -90,6 +90,11 @@ const keepViews = () => {
 };
 addEventListener("change", ({ target }) => target.matches(":is(.reader, #preview) [name^=view]") && sessionStorage.setItem(target.name, target.value));
 
+// What was unfolded stays so when the page brings itself up to date.
+let unfolded = [];
+addEventListener("htmx:beforeSwap", () => (unfolded = [...document.querySelectorAll("details[id][open]")].map((one) => one.id)));
+addEventListener("htmx:afterSwap", () => unfolded.forEach((id) => document.getElementById(id)?.setAttribute("open", "")));
+
 addEventListener("DOMContentLoaded", () => {
   markRows();
   keepViews();
