@@ -25,7 +25,7 @@ from mailboat.db.states import Lane
 from mailboat.delivery import ring
 
 log = structlog.get_logger()
-HINTS_AT_ONCE = 4  # from one turn, before the next one has its go
+HINTS_AT_ONCE = 4  # from one turn, before the next one has its go; of full ones, as a bulk run has them, one
 WAIT_SECONDS = 1.0  # in BLMPOP while every lane may run
 WAIT_SECONDS_RESERVED = 0.05  # while some lanes may not: their turn may come at any time
 LOOK_SECONDS = 0.3  # between looks for a Valkey that is away
@@ -46,6 +46,7 @@ class DoorbellBroker(AsyncBroker):
         self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}
         self._freed = asyncio.Event()
         self._turns = dict.fromkeys(Lane, 0)
+        self._full = False  # was the hint that was taken last
         self._returning: asyncio.Task[None] | None = None  # while Valkey is away
 
     async def kick(self, message: BrokerMessage) -> None:
@@ -91,18 +92,20 @@ class DoorbellBroker(AsyncBroker):
 
     async def _listen_once(self, allowed: Sequence[Lane]) -> None:
         """Take hints: wait for any when none is in hand, else look whether a higher lane has some."""
+        count = 1 if self._full else HINTS_AT_ONCE
         in_hand = next((lane for lane in allowed if self._waiting[lane]), None)
         if in_hand is None:
             wait = WAIT_SECONDS if len(allowed) == len(Lane) else WAIT_SECONDS_RESERVED
             keys = self._keys(allowed)
-            found: Any = await self._redis.blmpop(wait, len(keys), *keys, direction="LEFT", count=HINTS_AT_ONCE)
+            found: Any = await self._redis.blmpop(wait, len(keys), *keys, direction="LEFT", count=count)
         else:
             keys = self._keys([lane for lane in allowed if lane < in_hand])
             if not keys:
                 return
-            found = await self._redis.lmpop(len(keys), *keys, direction="LEFT", count=HINTS_AT_ONCE)
+            found = await self._redis.lmpop(len(keys), *keys, direction="LEFT", count=count)
         if found:
             name, hints = found[0].decode(), found[1]
+            self._full = len(hints[-1]) >= 16 * ring.IDS_PER_HINT
             lane = ring.LANES[name]
             self._turns[lane] = ring.KEYS[lane].index(name) + 1
             self._waiting[lane].extend(identifier for hint in hints for identifier in ring.unpack(hint))

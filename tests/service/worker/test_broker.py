@@ -143,6 +143,19 @@ async def test_a_client_with_much_mail_does_not_hold_up_another_of_the_same_lane
     await listener.close()
 
 
+async def test_clients_with_much_mail_take_turns_of_one_batch(listening, rung):
+    """So that what another one sends waits for a batch of each, however much they have."""
+    listener = Listener(listening, slots=1000, batch=64)
+    many = [set(await rung(Lane.NORMAL, 64 * 20, client=client)) for client in (1, 2, 3)]
+    for _ in range(4):
+        await listener.take()  # what was taken before it was known that hints are full
+    (other,) = await rung(Lane.NORMAL, 1, client=30)
+    batches = [(await listener.take())[1] for _ in range(4)]
+    assert any(other in batch for batch in batches)
+    assert all(len(set(batch) & of_one) in (0, len(batch)) for batch in batches for of_one in many)
+    await listener.close()
+
+
 async def test_a_damaged_hint_harms_nobody(listener, redis, rung):
     await redis.rpush(ring.key(Lane.NORMAL, 0), b"short")
     ids = await rung(Lane.NORMAL, 2)
