@@ -26,6 +26,7 @@ from pytest_asyncio import fixture
 from mailboat import dashboard
 from mailboat.db import engine, migrate
 from mailboat.db.states import State
+from mailboat.declare.seal import new_key
 from mailboat.delivery.ring import Doorbell
 from mailboat.domain import identifier
 from mailboat.registry.catalog import Catalog
@@ -114,7 +115,7 @@ def keep(pool: asyncpg.Pool) -> Callable[..., Awaitable[UUID]]:
 @fixture(loop_scope="session")
 async def site(serve: Serve, tmp_path: Path) -> AsyncIterator[str]:
     """A served dashboard: its origin."""
-    async with serve(Settings(dashboard="open", templates=str(tmp_path))) as origin:
+    async with serve(Settings(dashboard="open", templates=str(tmp_path), sealing_key=new_key())) as origin:
         yield origin
 
 

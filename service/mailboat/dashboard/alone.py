@@ -53,13 +53,13 @@ def _edge(page: pages.Pages) -> type[APIRoute]:
 
     async def answer(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         if reason := guard.refusal(request.method, request.headers):
-            return page("refused.html", 403, reason=reason)
+            return page("refused.html", 403, reason=reason, stranger=True)
         try:
             return await handler(request)
         except Unknown:
             return page("unknown.html", 404)
         except Refused as reason:
-            return page("refused.html", 422, reason=str(reason))
+            return page("refused.html", 422, reason=str(reason), stranger=False)
 
     class Edge(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Any]:

@@ -35,6 +35,7 @@ from mailboat.dashboard.views.providers import Providers
 from mailboat.dashboard.views.stopped import Stopped
 from mailboat.dashboard.views.suppressions import Suppressions
 from mailboat.dashboard.views.templates import Templates
+from mailboat.dashboard.views.webhooks import Webhooks
 from mailboat.db import engine
 from mailboat.delivery import first_mail
 from mailboat.delivery.ring import Doorbell
@@ -89,6 +90,7 @@ def router(
         Clients(desk),
         Providers(desk),
         Suppressions(desk),
+        Webhooks(desk),
         Audit(desk),
         *([Login(desk, sessions)] if sessions else []),
     ]
@@ -150,21 +152,23 @@ class Dashboard:
 
     async def _answer(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         if reason := guard.refusal(request.method, request.headers, anywhere=self._sessions is not None):
-            return self._pages("refused.html", 403, reason=reason)
+            return self._pages("refused.html", 403, reason=reason, stranger=True)
         if self._sessions is not None and not request.url.path.startswith(WITHOUT_LOGIN):
             cookie = request.cookies.get(COOKIE, "")
             if not self._sessions.holds(cookie):
                 return login.turned_away(request)
             pages.CSRF.set(self._sessions.csrf(cookie))
             if request.method not in guard.SAFE and not self._sessions.carries(cookie, _token(request)):
-                return self._pages("refused.html", 403, reason="The page is from another session: load it again.")
+                return self._pages(
+                    "refused.html", 403, reason="The page is from another session: load it again.", stranger=False
+                )
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await handler(request)
         except Unknown:
             return self._pages("unknown.html", 404)
         except Refused as reason:
-            return self._pages("refused.html", 422, reason=str(reason))
+            return self._pages("refused.html", 422, reason=str(reason), stranger=False)
         except Problem as problem:
             return self._problem(problem)
         except engine.AWAY as error:
@@ -176,7 +180,7 @@ class Dashboard:
     def _problem(self, problem: Problem) -> Response:
         if problem.status == 404:
             return self._pages("unknown.html", 404)
-        return self._pages("refused.html", problem.status, reason=problem.detail)
+        return self._pages("refused.html", problem.status, reason=problem.detail, stranger=False)
 
     def _away(self, request: Request, error: BaseException) -> Response:
         self._away_since = self._away_since or datetime.now(UTC)

@@ -66,6 +66,22 @@ update webhook_deliveries set state = 0, attempts = 0, run_at = now(), updated_a
 where id in (select id from webhook_deliveries where endpoint_id = $1 and state in (3, 5)
     and ($2::uuid = id or ($2 is null and state = 5)) order by created_at limit $3 for update skip locked)
 """
+LATEST = 200  # deliveries that are counted in a list of endpoints
+_EVERYBODYS = f"""
+select w.{_COLUMNS.strip().replace(", ", ", w.")}, c.namespace, c.name as client, d.delivered, d.failed, d.waiting
+from webhook_endpoints w join clients c on c.id = w.client_id
+cross join lateral (
+    select count(*) filter (where state = 3) as delivered, count(*) filter (where state = 5) as failed,
+        count(*) filter (where state in (0, 1, 2)) as waiting
+    from (select state from webhook_deliveries where endpoint_id = w.id order by created_at desc, id desc
+          limit {LATEST}) as latest
+) as d
+where $1 = '' or strpos(lower(w.url), $1) > 0 or strpos(lower(c.namespace || '/' || c.name), $1) > 0
+order by c.namespace, c.name, w.created_at, w.id offset $2 limit $3
+"""
+_OWNER = """
+select c.id, c.namespace, c.name from webhook_endpoints w join clients c on c.id = w.client_id where w.id = $1
+"""
 _LACK = """
 with waiting as (update webhook_deliveries set state = 1 where endpoint_id = $1 and state = 0)
 update webhook_endpoints set paused_at = coalesce(paused_at, now()), paused_reason = $2 where id = $1
@@ -179,6 +195,17 @@ class Endpoints:
         if found is None:
             raise Problem(409, "wrong_state", f"The endpoint has no secret to sign with: {row['paused_reason']}")
         return found
+
+
+async def everybodys(pool: asyncpg.Pool, words: str, *, skip: int, limit: int) -> list[dict[str, Any]]:
+    """Endpoints of every client whose name or URL has these words, each with its `namespace`, its `client`, and how
+    many of its LATEST deliveries were `delivered`, `failed` and are `waiting`."""
+    return [_shown(row) for row in await pool.fetch(_EVERYBODYS, words.lower(), skip, limit)]
+
+
+async def owner(pool: asyncpg.Pool, endpoint: UUID) -> tuple[int, str, str]:
+    """The id, namespace and name of the client that an endpoint belongs to. Raises Problem 404."""
+    return tuple(_there(await pool.fetchrow(_OWNER, endpoint)))
 
 
 async def declare(
