@@ -10,6 +10,7 @@ import re
 import struct
 from binascii import b2a_base64, b2a_qp
 from collections.abc import Iterable
+from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -161,7 +162,7 @@ def _head(mail: Mail, smtputf8: bool) -> bytes:
     if not _MESSAGE_ID.fullmatch(mail.message_id):
         raise Rejected(f"The Message-ID {mail.message_id!r} is malformed.")
     envelope = mail.envelope
-    lines = [f"Date: {format_datetime(mail.date)}", _mailboxes("From", (envelope.sender,), smtputf8)]
+    lines = [f"Date: {_date(mail.date.replace(microsecond=0))}", _mailboxes("From", (envelope.sender,), smtputf8)]
     for name, addresses in (("To", envelope.to), ("Cc", envelope.cc), ("Reply-To", envelope.reply_to)):
         if addresses:
             lines.append(_mailboxes(name, addresses, smtputf8))
@@ -172,6 +173,12 @@ def _head(mail: Mail, smtputf8: bool) -> bytes:
     lines += (_custom(name, value) for name, value in mail.headers.items())
     lines.append("MIME-Version: 1.0\r\n")
     return "\r\n".join(lines).encode()
+
+
+@lru_cache(64)
+def _date(moment: datetime) -> str:
+    """RFC 5322 §3.3; what is accepted in one second shares it."""
+    return format_datetime(moment)
 
 
 def _subject(text: str) -> str:
