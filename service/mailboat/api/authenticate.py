@@ -1,6 +1,6 @@
 """Authenticate: a key and its secret to a client.
 
-bcrypt takes 60 ms on purpose, so verified pairs are remembered for a minute as a keyed digest. A change to the
+bcrypt takes its time, so verified pairs are remembered for a minute as a keyed digest. A change to the
 client or the key drops them at once (NOTIFY at commit); while that channel is not connected, nothing is remembered.
 """
 
@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import asyncpg
-import bcrypt
 import msgspec
 
 from mailboat.db import engine
+from mailboat.delivery import pairs
 from mailboat.delivery.clients import Client
 from mailboat.errors import Problem
 
@@ -36,7 +36,7 @@ select k.secret_hash, k.expires_at, c.id, c.namespace, c.name, c.suspended, c.se
 from client_keys k join clients c on c.id = k.client_id
 where k.key = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 """
-_NOBODY = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(10))
+_NOBODY = pairs.hashed(os.urandom(16).hex())  # a key that nobody has takes as long as any other
 
 
 def unauthorized() -> Problem:
@@ -117,8 +117,8 @@ class Authenticator:
     async def _check(self, key: str, secret: str, digest: bytes) -> Client | None:
         epoch = self._epoch
         row = await self._pool.fetchrow(_LOOKUP, key) if "\0" not in key else None
-        stored = row["secret_hash"].encode() if row else _NOBODY
-        right = await asyncio.get_running_loop().run_in_executor(self._threads, _matches, secret, stored)
+        stored = row["secret_hash"] if row else _NOBODY
+        right = await asyncio.get_running_loop().run_in_executor(self._threads, pairs.matches, secret, stored)
         client = _client(row) if row and right else None
         if self._listening and epoch == self._epoch:
             self._remember(key, digest, client, row["expires_at"] if row else None)
@@ -152,13 +152,6 @@ class Authenticator:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _matches(secret: str, stored: bytes) -> bool:
-    try:
-        return bcrypt.checkpw(secret.encode(), stored)
-    except ValueError:  # longer than bcrypt reads, or a NUL: never one of ours
-        return False
 
 
 def _client(row: asyncpg.Record) -> Client:

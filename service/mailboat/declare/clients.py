@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from mailboat.declare.keys import Kept, Row
 from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, summary
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
-from mailboat.delivery import administer, endpoints, providers, senders
+from mailboat.delivery import endpoints, pairs, providers, senders
 from mailboat.domain import leg
 from mailboat.domain.address import InvalidAddress
 from mailboat_crds.conditions import (
@@ -194,7 +193,9 @@ class Clients:
                 inputs.secrets, f"EmailClient {client.metadata.namespace}/{client.metadata.name}"
             )
             generation = store.generation(client, before)
-            await store.save(connection, client, generation=generation, digest=digest, status=status, sealed=sealed)
+            await store.save(
+                connection, client, generation=generation, digest=digest, status=status, sealed=sealed, before=before
+            )
         change: Change = "created" if before is None else "configured"
         if before is not None and before.digest == digest and not touched:
             change = "unchanged"
@@ -263,7 +264,7 @@ class _Step:
     async def _issue(self, identifier: int, kept: Kept | None, request: str) -> tuple[str, str]:
         """A new pair; the one before ends after the overlap."""
         spec = self._client.spec.credentials
-        key, secret, hashed = await asyncio.to_thread(administer.new_pair)
+        key, secret, hashed = pairs.new_pair()
         await self._connection.execute(_ADD_KEY, key, identifier, hashed, self._now)
         if kept is not None:
             ends = self._now + timedelta(seconds=seconds(spec.rotation.overlap))

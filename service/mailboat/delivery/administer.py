@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import bcrypt
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
@@ -14,9 +12,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mailboat.db.states import Lane
 from mailboat.db.tables import Audit, Client, ClientKey, Usage
+from mailboat.delivery import pairs
 from mailboat.errors import Problem
 
-ROUNDS = 10  # bcrypt: 60 ms a check. The secret has 256 bits of its own, so this only slows the owner down
 LANES = {lane.word: lane for lane in Lane}
 SHOWN = ("namespace", "name", "suspended", "senders", "templates", "route", "on_uncertain", "rate_per_minute",
          "rate_burst", "quota_monthly", "retry_attempts", "retry_base_seconds", "retry_cap_seconds", "created_at",
@@ -145,14 +143,8 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     return values | ({"lane": LANES[values["lane"]]} if "lane" in values else {})
 
 
-def new_pair() -> tuple[str, str, str]:
-    """A new key, its secret, and what is kept of the secret."""
-    secret = secrets.token_urlsafe(32)
-    return "mb_" + secrets.token_hex(10), secret, bcrypt.hashpw(secret.encode(), bcrypt.gensalt(ROUNDS)).decode()
-
-
 def _new_key(client: Client, expires_in: float | None) -> tuple[ClientKey, str]:
-    key, secret, hashed = new_pair()
+    key, secret, hashed = pairs.new_pair()
     assert client.id is not None
     made = ClientKey(
         key=key,
