@@ -7,13 +7,14 @@ from datetime import datetime
 
 import asyncpg
 
-from mailboat.declare import store
+from mailboat.declare import reseal, store
 from mailboat.declare.clients import Clients
 from mailboat.declare.inputs import Inputs
 from mailboat.declare.outcome import Outcome
 from mailboat.declare.providers import Providers
 from mailboat.declare.seal import Sealer
 from mailboat.declare.templates import Templates
+from mailboat.errors import ConfigurationError
 from mailboat.providers import records
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
@@ -22,11 +23,6 @@ from mailboat_crds.models import EmailClient, EmailTemplate, Resource
 
 FIXED = ("inbox", "smtp")
 """Providers that the settings of workers may have."""
-
-_PROVIDERS = "select namespace, name, sealed from providers where sealed is not null"
-_RESEAL_PROVIDER = "update providers set sealed = $3 where namespace = $1 and name = $2 and sealed = $4"
-_DECLARED = "select kind, namespace, name, sealed from declared where sealed is not null"
-_RESEAL_DECLARED = "update declared set sealed = $4 where kind = $1 and namespace = $2 and name = $3 and sealed = $5"
 
 
 class Declarer:
@@ -88,20 +84,8 @@ class Declarer:
         return Inputs(self._sealer.open(sealed, f"{kind} {namespace}/{name}"))
 
     async def reseal(self) -> int:
-        """Seal with the first key what is sealed with another; how much that was."""
-        count = 0
-        for row in await self._pool.fetch(_PROVIDERS):
-            place = records.place(row["namespace"], row["name"])
-            if not self._sealer.is_current(row["sealed"]):
-                again = self._sealer.seal(self._sealer.open(row["sealed"], place), place)
-                await self._pool.execute(_RESEAL_PROVIDER, row["namespace"], row["name"], again, row["sealed"])
-                count += 1
-        for row in await self._pool.fetch(_DECLARED):
-            place = f"{row['kind']} {row['namespace']}/{row['name']}"
-            if not self._sealer.is_current(row["sealed"]):
-                again = self._sealer.seal(self._sealer.open(row["sealed"], place), place)
-                await self._pool.execute(
-                    _RESEAL_DECLARED, row["kind"], row["namespace"], row["name"], again, row["sealed"]
-                )
-                count += 1
-        return count
+        """Seal with the first key what is sealed with another; how much that was. Raises ConfigurationError."""
+        done = await reseal.reseal(self._pool, self._sealer)
+        if done.lost:
+            raise ConfigurationError(done.lost[0])
+        return done.resealed

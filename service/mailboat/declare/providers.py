@@ -99,7 +99,7 @@ class Providers:
         message = found[1].message
         status = await self._status(provider, before, summary(found, again=again, message=message), now)
         generation = store.generation(provider, before)
-        await store.save(self._pool, provider, generation=generation, digest=digest, status=status)
+        await store.save(self._pool, provider, generation=generation, digest=digest, status=status, before=before)
         change: Change = "created" if before is None else "configured"
         if before is not None and before.digest == digest and not touched:
             change = "unchanged"

@@ -83,11 +83,20 @@ async def save(
     digest: str,
     status: Status,
     sealed: bytes | None = None,
+    before: Stored | None = None,
 ) -> None:
+    """`before` is the row that is there; nothing is written when it says all of this already."""
     metadata: dict[str, Any] = {"labels": resource.metadata.labels, "annotations": own_annotations(resource)}
     metadata = {name: entries for name, entries in metadata.items() if entries}
     if resource.metadata.uid:  # an API server's: the operator removes what that no longer has
         metadata["uid"] = resource.metadata.uid
+    if before is not None and (before.generation, before.digest, before.metadata, before.status) == (
+        generation,
+        digest,
+        metadata,
+        status,
+    ):
+        return
     place = (kind_of(resource), resource.metadata.namespace, resource.metadata.name)
     await connection.execute(
         _SAVE, *place, generation, digest, _json(metadata), _json(manifest(resource)["spec"]), _json(status), sealed

@@ -113,7 +113,7 @@ class Templates:
         again = any(finding.reason == "RenderUnavailable" for finding in found)
         status = _status(template, before, summary(found, again=again, message=found[-1].message), live, rendered, now)
         generation = store.generation(template, before)
-        await store.save(self._pool, template, generation=generation, digest=digest, status=status)
+        await store.save(self._pool, template, generation=generation, digest=digest, status=status, before=before)
         change: Change = "created" if before is None else "configured"
         if before is not None and before.digest == digest and not touched:
             change = "unchanged"
