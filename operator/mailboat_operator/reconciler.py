@@ -33,6 +33,7 @@ from mailboat_operator.records import FENCED, Records
 
 log = structlog.get_logger()
 AT_ONCE = 8
+CLOSE_SECONDS = 10.0
 FORBIDDEN = 403
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 TRIED_AGAIN = "It is tried again."
@@ -58,13 +59,14 @@ class Reconciler:
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._failures: Counter[Key] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def reconcile(self, key: Key) -> None:
         """Never raises: what went wrong is in the object's conditions, and is tried again."""
         self._cancel(key)
         async with self._locks[key], self._slots:
-            wait = await self._guarded(key)
-        if wait is not None:
+            wait = None if self._closing else await self._guarded(key)
+        if wait is not None and not self._closing:
             self.soon(key, wait)
 
     def gone(self, key: Key, uid: str) -> None:
@@ -78,8 +80,12 @@ class Reconciler:
         self._later[key] = asyncio.get_running_loop().call_later(seconds, self._spawn, key)
 
     async def close(self) -> None:
+        """Finish what is being done, for a while, and begin nothing."""
+        self._closing = True
         for handle in self._later.values():
             handle.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,18 +13,17 @@ from mailboat_operator.kube import expiration, login
 from mailboat_operator.reconcile.objects import OWN
 
 
-class Digests(kopf.AnnotationsDiffBaseStorage):
-    """Keeps digests of what was handled last: a source of 200,000 characters would outgrow an object's annotations."""
+class Nothing(kopf.DiffBaseStorage):
+    """kopf would keep in an annotation what it has handled last. We have no handlers for which it needs to know."""
 
-    def build(self, *, body: Any, extra_fields: Iterable[Any] | None = None) -> Any:
-        annotations = body["metadata"].get("annotations") or {}
-        ours = {name: text for name, text in annotations.items() if name.startswith(f"{GROUP}/")}
-        return {"spec": _digest(body.get("spec")), "asked": _digest(ours)}
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> Any:
+        return {}
 
+    def fetch(self, *, body: kopf.Body) -> None:
+        return None
 
-def _digest(value: Any) -> str:
-    plain = json.dumps(value, sort_keys=True, default=dict)
-    return hashlib.sha256(plain.encode()).hexdigest()[:32]
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        raise AssertionError("a handler was registered for which kopf writes to the objects")
 
 
 def configured() -> kopf.OperatorSettings:
@@ -47,8 +44,8 @@ def configured() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
     settings.persistence.finalizer = f"{GROUP}/finalizer"  # never set, see `handlers`
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=OWN, v1=False)
-    settings.persistence.diffbase_storage = Digests(prefix=OWN, key="last-handled", v1=False)
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=OWN, v1=False)  # the same
+    settings.persistence.diffbase_storage = Nothing()
     return settings
 
 

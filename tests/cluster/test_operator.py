@@ -145,8 +145,7 @@ def test_the_longest_source_fits_beside_the_annotations(operated: Operated) -> N
     operated.until("emt", "receipt", "Reconciled")
     operated.template("<p>{{ order }}</p>" + "y" * 199_000)
     operated.until("emt", "receipt", "Reconciled")
-    annotations = operated.get("emt", "receipt")["metadata"]["annotations"]
-    assert sum(map(len, annotations.values())) < 1000
+    assert operated.get("emt", "receipt")["metadata"].get("annotations", {}) == {}
     operated.delete("emt", "receipt")
 
 

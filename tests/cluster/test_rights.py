@@ -11,7 +11,7 @@ from tests.cluster.operated import admit, rendered
 
 OURS = ("emailclients", "emailtemplates", "emailproviders")
 ALLOWED = {
-    **{("mailboat.dev", kind): {"get", "list", "watch", "patch"} for kind in OURS},
+    **{("mailboat.dev", kind): {"get", "list", "watch"} for kind in OURS},
     **{("mailboat.dev", f"{kind}/status"): {"patch"} for kind in OURS},
     ("", "secrets"): {"get", "create", "patch"},
     ("", "configmaps"): {"get", "list", "watch"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 from mailboat_crds import check
 from mailboat_crds.models import Condition
 from mailboat_operator.reconcile import objects
+from mailboat_operator.reconcile.marks import Marks
 from mailboat_operator.reconcile.objects import CLIENT, Key
 from mailboat_operator.reconcile.references import Reference, References
-from mailboat_operator.settings import Digests
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 
@@ -74,20 +73,22 @@ def test_an_event_is_a_warning_when_something_is_wrong() -> None:
     assert event["involvedObject"]["uid"] == "u-1"
 
 
-def test_what_kopf_keeps_is_small_and_changes_with_the_spec_and_with_requests_alone() -> None:
-    store = Digests(prefix=objects.OWN, key="last-handled", v1=False)
+def test_only_what_somebody_asks_for_is_news() -> None:
+    marks, key = Marks(), Key("EmailClient", "shop", "storefront")
+    first: dict[str, Any] = body()["metadata"]
 
-    def essence(**changes: Any) -> Any:
-        return store.build(body=body(**changes))
+    def is_new(**changes: Any) -> bool:
+        return marks.is_new(key, first | changes)
 
-    long = essence(spec={"source": "x" * 200_000})
-    assert len(json.dumps(long)) < 200
-    assert essence() == essence(status={"conditions": []})
-    assert essence() != long
-    asked = body()["metadata"] | {"annotations": {"mailboat.dev/rotate-requested-at": "now"}}
-    assert essence() != essence(metadata=asked)
-    labelled = body()["metadata"] | {"labels": {"argocd.argoproj.io/instance": "mail"}}
-    assert essence() == essence(metadata=labelled)
+    assert is_new()
+    assert not is_new(resourceVersion="78", labels={"argocd.argoproj.io/instance": "mail"})
+    assert is_new(generation=5)
+    asked = {"mailboat.dev/rotate-requested-at": "now"}
+    assert is_new(generation=5, annotations=asked)
+    assert not is_new(generation=5, annotations={**asked, "team": "another"})
+    assert is_new(generation=5, annotations=asked, uid="u-2"), "made again under the same name"
+    marks.forget(key)
+    assert is_new(generation=5, annotations=asked, uid="u-2")
 
 
 def test_references_lead_back_to_what_was_reconciled_with_another_version() -> None:

@@ -53,11 +53,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- printf "%s-%s" .Release.Namespace (include "mailboat.fullname" .) | trunc 200 -}}
 {{- end }}
 
-{{- /* All that the operator may do: nothing can be deleted, and Secrets are neither listed nor watched. */ -}}
+{{- /* All that the operator may do: nothing can be deleted, no spec changed, and Secrets are neither listed nor watched. */ -}}
 {{- define "mailboat.operatorRules" -}}
 - apiGroups: [mailboat.dev]
   resources: [emailclients, emailtemplates, emailproviders]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch]
 - apiGroups: [mailboat.dev]
   resources: [emailclients/status, emailtemplates/status, emailproviders/status]
   verbs: [patch]
