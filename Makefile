@@ -1,11 +1,12 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock try-api chaos bench bench-growth bench-render image
+.PHONY: help setup engine run check format test docs crds lock try-api fuzz chaos bench bench-growth bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
 RATE ?= 300
 EXAMPLES ?= 50
+MINUTES ?= 10
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ lock: setup ## Lock the newest dependencies that pyproject.toml allows, with has
 
 try-api: setup ## Try every operation of the OpenAPI document at length with schemathesis (EXAMPLES=50 each way)
 	SCHEMATHESIS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/service/api/rest/test_contract.py $(ARGS)
+
+fuzz: setup ## Throw at every reader of foreign input what nobody thought of (MINUTES=10; ARGS="-k webhooks")
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/fuzz $(ARGS)
 
 chaos: setup ## Break parts at random under load and count what is lost (KILLS=250 RATE=300 SEED=7)
 	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) CHAOS_ONLY="$(ONLY)" $(BIN)/pytest -s tests/chaos $(ARGS)

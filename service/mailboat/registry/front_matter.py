@@ -88,7 +88,7 @@ class _Document:
             mark = error.problem_mark
             line, column = (mark.line + 2, mark.column + 1) if mark else (2, 1)
             raise self._fault(str(error.problem), line, column) from None
-        except (AttributeError, KeyError) as error:  # how `!!timestamp x` and `!!bool x` end
+        except (AttributeError, LookupError) as error:  # how `!!timestamp x`, `!!bool x` and `!!int -` end
             raise self._fault(f"a value is not what its tag says ({error})", 2, 1) from None
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise self._fault(str(error).splitlines()[0], 2, 1) from None
@@ -97,7 +97,7 @@ class _Document:
         try:
             values = msgspec.convert(self._values, FrontMatter)
             msgspec.json.encode(values, order="sorted")  # what JSON cannot carry can neither be kept nor rendered
-        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError, TypeError) as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
             named = _FIELD.search(str(error)) or re.search(r"unknown field `(\w+)`", str(error))
             raise self._fault(str(error), *self._place((named[1],) if named else ())) from None
         return values

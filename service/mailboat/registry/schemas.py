@@ -48,8 +48,11 @@ class Schema:
 
     def misfit(self, data: Any) -> Misfit | None:
         """The first thing that does not fit, or None."""
-        if self._validator.is_valid(data):
-            return None
+        try:
+            if self._validator.is_valid(data):
+                return None
+        except UnicodeEncodeError:
+            return Misfit((), "a text holds half a surrogate pair")
         return next(map(_misfit, self._validator.iter_errors(data)), None)
 
 
