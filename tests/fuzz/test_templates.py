@@ -14,7 +14,8 @@ from mailboat.registry.schemas import LONGEST_REASON, BrokenSchema, Schema
 
 SCALAR = st.sampled_from(
     ["", "x", "'", '"', "|", ">", "&a", "*a", "!!binary x", "!!timestamp x", "!!python/object:os.system", "? :",
-     "<<: x", "1:1:1", "0o7", "0x", ".inf", "2026-13-45", "2026-02-30T25:61:61Z", "~", "[", "{", "- -", "\t", "%YAML 1.1", "---"]
+     "<<: x", "1:1:1", "0o7", "0x",
+     ".inf", "2026-13-45", "2026-02-30T25:61:61Z", "~", "[", "{", "- -", "\t", "%YAML 1.1", "---"]
 ) | st.text(max_size=20)  # fmt: skip
 FIELD = st.sampled_from(["subject", "text", "schema", "example", "translations", "tailwind", "bogus", "? [a]", "1"])
 YAML = st.recursive(
