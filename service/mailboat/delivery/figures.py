@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,11 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from mailboat.db import engine
 from mailboat.db.states import Lane, State
 from mailboat.domain import identifier
+
+log = logging.getLogger(__name__)
 
 SECONDS = {"1h": 60, "24h": 900, "7d": 7200, "30d": 28800}  # an interval of each range
 SLOTS = {"1h": 60, "24h": 96, "7d": 84, "30d": 90}
@@ -20,6 +24,8 @@ EVENTS = ("delivered", "bounced", "complained", "rejected", "deferred")
 NEWEST = 2000  # messages that latencies and providers are taken from
 FRESH_SECONDS = 4.0
 REST = 30  # figures that took a second to gather are kept for so many
+DEAR_SECONDS = 0.15  # what takes longer is gathered while the figures before are shown
+LONGEST_SECONDS = 600.0  # and those may be so old
 
 # Both are by the moment at which the message was accepted: its id says it.
 _STATES = """
@@ -86,24 +92,64 @@ class Figures(msgspec.Struct, frozen=True):
     taken_at: datetime
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Figures, how long they took to gather, and when (monotonic) they were."""
+
+    figures: Figures
+    took: float
+    at: float
+
+    def is_fresh(self, now: float) -> bool:
+        return now < self.at + max(FRESH_SECONDS, self.took * REST)
+
+    def will_do(self, now: float) -> bool:
+        """Whether nobody should wait for newer ones."""
+        return self.took > DEAR_SECONDS and now < self.at + LONGEST_SECONDS
+
+
 class Gauge:
-    """Gathers figures at most as often as they are cheap: everybody who looks gets the same."""
+    """Gathers figures at most as often as they are cheap: everybody who looks gets the same. Where they are dear,
+    nobody waits for them but the first: the other ranges are gathered meanwhile, and those that aged while they are
+    shown."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._kept: dict[str, tuple[float, Figures]] = {}
+        self._kept: dict[str, Kept] = {}
         self._lock = asyncio.Lock()
+        self._underway: dict[str, asyncio.Task[None]] = {}
 
     async def read(self, span: str) -> Figures:
         """Figures of `1h`, `24h`, `7d` or `30d`. Raises what `engine.AWAY` names."""
+        kept = self._kept.get(span)
+        if kept is None or not (kept.is_fresh(time.monotonic()) or kept.will_do(time.monotonic())):
+            kept = await self._gathered(span)
+        for other in SECONDS if kept.took > DEAR_SECONDS else ():
+            self._renew(other)
+        return kept.figures
+
+    async def _gathered(self, span: str) -> Kept:
         async with self._lock:
-            until, figures = self._kept.get(span, (0.0, None))
-            if figures is None or time.monotonic() >= until:
+            kept = self._kept.get(span)
+            if kept is None or not kept.is_fresh(time.monotonic()):
                 began = time.monotonic()
                 figures = await gather(self._pool, span, datetime.now(UTC))
-                took = time.monotonic() - began
-                self._kept[span] = time.monotonic() + max(FRESH_SECONDS, took * REST), figures
-            return figures
+                now = time.monotonic()
+                kept = self._kept[span] = Kept(figures, now - began, now)
+            return kept
+
+    def _renew(self, span: str) -> None:
+        kept = self._kept.get(span)
+        if span in self._underway or (kept is not None and kept.is_fresh(time.monotonic())):
+            return
+        task = asyncio.create_task(self._behind(span), name=f"figures-{span}")
+        self._underway[span] = task
+        task.add_done_callback(lambda _: self._underway.pop(span))
+
+    async def _behind(self, span: str) -> None:
+        try:
+            await self._gathered(span)
+        except engine.AWAY as error:
+            log.info("The figures of the last %s have to wait for Postgres: %s", span, error)
 
 
 async def gather(pool: asyncpg.Pool, span: str, now: datetime) -> Figures:

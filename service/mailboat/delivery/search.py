@@ -1,7 +1,8 @@
 """Search across clients, over millions of messages, in bounded time.
 
-What an index leads to is found at once: an id, a provider's id, a client, a moment, a state that few messages are in.
-Everything else is looked for among the next WINDOW messages, newest first, and the page says how far back it looked.
+What an index leads to is found at once: an id, a provider's id, a whole address, a client, a moment, a state that few
+messages are in. Everything else is looked for among the next WINDOW messages, newest first, and the page says how far
+back it looked.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ from mailboat.delivery import query, standing
 from mailboat.domain import identifier
 
 WINDOW = 20_000  # messages that one search looks at
+SCATTERED = 5_000  # and where each of them, or what is known of it, lies in a place of its own
+NEWEST = 2_000  # messages among which an address that gets much mail fills a page
 PASSES = (State.SCHEDULED, State.QUEUED, State.SENDING, State.DEAD, State.HELD)  # states with a partial index
 
 _ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 _ESCAPED = re.compile(r"[\x00-\x1f\"\\]")  # what JSON writes in another way
 _TRACE = re.compile(r"[0-9a-f]{32}")
 _BY_PROVIDER = "select id from queue where provider_message_id = $1 and provider <> 'inbox' order by id desc limit 100"
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+# As the indexes `messages_recipient` and `messages_several` have them (migration 0008).
+_FIRST = "lower(envelope -> 'to' -> 0 ->> 'email')"
+_SEVERAL = """envelope::text like '%"email"%"email"%"email"%'"""
+# How rare an address is, Postgres knows only once it has looked; until then it would rather read everything.
+_BY_INDEX = "set local enable_seqscan = off; set local jit = off"
 _STATE = "(select q.state from queue q where q.id = w.id)"
 _RECIPIENTS = "lower(concat(w.envelope -> 'to', w.envelope -> 'cc', w.envelope -> 'bcc'))"
 
@@ -59,23 +68,61 @@ class _Statement:
         self.values.append(value)
         conditions.append(text.format(f"${len(self.values)}"))
 
+    @property
+    def used(self) -> int:
+        """How many of the values stand in near conditions."""
+        return sum("$" in condition for condition in self.near)
+
 
 async def find(pool: asyncpg.Pool, wanted: Wanted, *, limit: int, cursor: str | None = None) -> Found:
     """Messages, newest first. Raises Problem 400 for a foreign cursor."""
     words = wanted.words.strip().replace("\0", "")
     if (exact := await _exact(pool, words)) and (items := await query.listed(pool, exact)):
         return Found(items)
-    statement = _statement(wanted, words, query.id_of(cursor) if cursor else None)
-    count = limit + 1
-    ids = [row["id"] for row in await pool.fetch(_page(statement, wanted, count), *statement.values)]
+    before = query.id_of(cursor) if cursor else None
+    if _ADDRESS.fullmatch(words) and (found := await _mailed(pool, wanted, words, limit, before)) is not None:
+        return found
+    statement = _statement(wanted, words, before)
+    ids = [row["id"] for row in await pool.fetch(_page(statement, wanted, limit + 1), *statement.values)]
+    last = await _last(pool, statement, wanted) if statement.far and len(ids) <= limit else None
+    found = await _shown(pool, wanted, ids, limit)
+    return Found(found.items, query.cursor_of(last), identifier.moment(last)) if last else found
+
+
+async def _mailed(pool: asyncpg.Pool, wanted: Wanted, words: str, limit: int, before: UUID | None) -> Found | None:
+    """What went to a whole address, however long ago; None: nothing did. One that gets much mail fills the page with
+    its newest; there an index would lead to all of it first. Copies to further recipients are looked for among the
+    newest WINDOW messages that have any."""
+    statement = _statement(wanted, words, before, by_address=True)
+    near = f"where {' and '.join(statement.near)}" if statement.near else ""
+    newest = f"select * from messages {near} order by id desc limit {NEWEST}"
+    ids = [row["id"] for row in await pool.fetch(_among(newest, statement, limit + 1), *statement.values)]
+    if len(ids) > limit:
+        return await _shown(pool, wanted, ids, limit)
+    values = [*statement.values, words.lower()]
+    also = " and ".join(["", *statement.near])
+    several = f"select id from messages where {_SEVERAL}{also} order by id desc"
+    mailed = f"""
+    with mailed as materialized (
+        select id from messages where {_FIRST} = ${len(values)}{also} union ({several} limit {WINDOW})
+    ) select m.* from messages m where m.id in (select id from mailed)
+    """
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(_BY_INDEX)
+        ids = [row["id"] for row in await connection.fetch(_among(mailed, statement, limit + 1), *values)]
+    if not ids:
+        return None
+    found = await _shown(pool, wanted, ids, limit)
+    last = await pool.fetchval(f"{several} offset {WINDOW - 1} limit 1", *statement.values[: statement.used])
+    return Found(found.items, found.next, identifier.moment(last) if last else None)
+
+
+async def _shown(pool: asyncpg.Pool, wanted: Wanted, ids: list[UUID], limit: int) -> Found:
     items = await query.listed(pool, ids[:limit])
     if wanted.status is not None:
         # A later event may have changed what a message is; it is left out here and found under its own status.
         items = [item for item in items if item["status"] == wanted.status]
-    if len(ids) > limit:
-        return Found(items, query.cursor_of(ids[limit - 1]))
-    last = await _last(pool, statement, wanted) if statement.far else None
-    return Found(items, query.cursor_of(last), identifier.moment(last)) if last else Found(items)
+    return Found(items, query.cursor_of(ids[limit - 1]) if len(ids) > limit else None)
 
 
 async def _exact(pool: asyncpg.Pool, words: str) -> list[UUID]:
@@ -84,8 +131,9 @@ async def _exact(pool: asyncpg.Pool, words: str) -> list[UUID]:
     return [row["id"] for row in await pool.fetch(_BY_PROVIDER, words)] if len(words) > 5 else []
 
 
-def _statement(wanted: Wanted, words: str, before: UUID | None) -> _Statement:
-    """The values of near conditions come first: `_last` needs those alone."""
+def _statement(wanted: Wanted, words: str, before: UUID | None, *, by_address: bool = False) -> _Statement:
+    """The values of near conditions come first: `_last` needs those alone. `by_address`: near is what the table
+    `messages` itself can tell."""
     statement = _Statement()
     if before is not None:
         statement.where(statement.near, "id < {}", before)
@@ -94,7 +142,7 @@ def _statement(wanted: Wanted, words: str, before: UUID | None) -> _Statement:
     if wanted.since is not None:
         statement.where(statement.near, "id >= {}", identifier.floor(wanted.since))
     state = _state(wanted)
-    if state is not None and state in PASSES:
+    if state is not None and state in PASSES and not by_address:
         statement.near.append(f"state = {int(state)}")  # in the text, so that the partial index serves
     elif wanted.status is not None:
         condition, value = standing.candidates(wanted.status)
@@ -120,23 +168,31 @@ def _table(wanted: Wanted) -> str:
     return "queue" if _state(wanted) in PASSES else "messages"
 
 
+def _window(wanted: Wanted) -> int:
+    """How many messages are looked at: fewer where that means a read at random for each."""
+    return SCATTERED if wanted.client_id is not None or wanted.status in standing.REPORTED else WINDOW
+
+
 def _page(statement: _Statement, wanted: Wanted, count: int) -> str:
     near = f"where {' and '.join(statement.near)}" if statement.near else ""
     if not statement.far:
         return f"select id from {_table(wanted)} {near} order by id desc limit {count}"
-    window = f"select * from {_table(wanted)} {near} order by id desc limit {WINDOW}"
+    window = f"select * from {_table(wanted)} {near} order by id desc limit {_window(wanted)}"
     if _table(wanted) == "queue":
         window = f"select m.* from ({window}) q join messages m on m.id = q.id order by m.id desc"
+    return _among(window, statement, count)
+
+
+def _among(window: str, statement: _Statement, count: int) -> str:
     return f"select w.id from ({window}) w where {' and '.join(statement.far)} order by w.id desc limit {count}"
 
 
 async def _last(pool: asyncpg.Pool, statement: _Statement, wanted: Wanted) -> UUID | None:
     """Where the window ended; None when there was no more to look at."""
     near = f"where {' and '.join(statement.near)}" if statement.near else ""
-    used = sum("$" in condition for condition in statement.near)
     found: UUID | None = await pool.fetchval(
-        f"select id from {_table(wanted)} {near} order by id desc offset {WINDOW - 1} limit 1",
-        *statement.values[:used],
+        f"select id from {_table(wanted)} {near} order by id desc offset {_window(wanted) - 1} limit 1",
+        *statement.values[: statement.used],
     )
     return found
 

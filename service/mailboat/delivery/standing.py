@@ -25,6 +25,8 @@ _EVENTS = {
     "rejected": ("rejected",),
     "complained": ("complained",),
 }
+REPORTED = frozenset(_EVENTS)
+"""Statuses that only a provider's report can make."""
 
 
 class Standing(msgspec.Struct, frozen=True):

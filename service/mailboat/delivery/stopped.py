@@ -5,7 +5,7 @@ Whoever sends some of them again, or gives them up, stands in the audit with wha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -72,6 +72,29 @@ async def reasons(pool: asyncpg.Pool, wanted: Filter) -> list[dict[str, Any]]:
         *values,
     )
     return [dict(row) for row in rows]
+
+
+async def samples(
+    pool: asyncpg.Pool, wanted: Filter, errors: Sequence[str], count: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The newest few messages of each of these last errors."""
+    condition, values = _where(wanted)
+    rows = await pool.fetch(
+        f"""
+        with newest as (
+            select q.id, row_number() over (partition by coalesce(q.error, '') order by q.id desc) as place {_FROM}
+            where {condition} and coalesce(q.error, '') = any(${len(values) + 1}::text[])
+        )
+        select {_COLUMNS} {_FROM} where q.id = any(array(select id from newest where place <= {count}))
+        order by q.id desc
+        """,
+        *values,
+        list(errors),
+    )
+    found: dict[str, list[dict[str, Any]]] = {error: [] for error in errors}
+    for row in rows:
+        found[row["error"] or ""].append(_shown(row))
+    return found
 
 
 async def replay(pool: asyncpg.Pool, doorbell: ring.Doorbell, wanted: Filter, actor: str = ADMIN) -> dict[str, Any]:

@@ -40,8 +40,10 @@ select provider, count(*) as attempts, count(*) filter (where outcome = 'sent') 
     max(started_at) filter (where outcome <> 'sent') as fault_at
 from newest where provider is not null group by 1
 """
-_EVENTS = """
-select provider, max(received_at) as latest from events where received_at > now() - interval '7 days' group by 1
+_EVENTS = f"""
+select provider, max(received_at) as latest from (
+    select provider, received_at from events order by received_at desc limit {MOST}
+) as newest group by 1
 """
 _CLIENTS = """
 select namespace, name, route, senders from clients where not suspended order by namespace, name limit 1000

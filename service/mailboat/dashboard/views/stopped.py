@@ -43,7 +43,9 @@ class Stopped:
         given = _given(dict(request.query_params))
         wanted = _filter(given, error=given["q"] or None)
         reasons = await stopped.reasons(self._desk.pool, wanted)
-        groups = [await self._group(given, reason) for reason in reasons[:GROUPS]]
+        errors = [reason["error"] for reason in reasons[:GROUPS]]
+        rows = await stopped.samples(self._desk.pool, wanted, errors, ROWS)
+        groups = [_group(given, reason, rows[reason["error"]]) for reason in reasons[:GROUPS]]
         return self._desk.pages(
             "dead-letters.html",
             given=given,
@@ -55,17 +57,6 @@ class Stopped:
             providers=[row[0] for row in await self._desk.pool.fetch(_PROVIDERS)],
             counts=await self._counts(),
         )
-
-    async def _group(self, given: dict[str, str], reason: dict[str, Any]) -> dict[str, Any]:
-        found = await stopped.page(
-            self._desk.pool, _filter(given, error=reason["error"] or None), limit=ROWS, cursor=None
-        )
-        return {
-            **reason,
-            "rows": found["items"],
-            "means": _means(reason["error"]),
-            "query": urlencode({**{k: v for k, v in given.items() if v and k != "q"}, "error": reason["error"]}),
-        }
 
     async def of(self, request: Request) -> Response:
         """All messages of one reason, page by page."""
@@ -137,6 +128,15 @@ async def counts(desk: Desk) -> dict[str, int]:
     """How many messages are dead, failed and held."""
     found = {State(row["state"]).word: row["count"] for row in await desk.pool.fetch(_COUNTS)}
     return {word: found.get(word, 0) for word in ("dead", "failed", "held")}
+
+
+def _group(given: dict[str, str], reason: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        **reason,
+        "rows": rows,
+        "means": _means(reason["error"]),
+        "query": urlencode({**{k: v for k, v in given.items() if v and k != "q"}, "error": reason["error"]}),
+    }
 
 
 def _means(error: str) -> diagnosis.Diagnosis | None:
