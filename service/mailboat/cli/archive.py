@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,8 @@ async def _archive(dsn: str, before: date, folder: Path | None, dry_run: bool, k
 async def _one(connection: asyncpg.Connection, month: months.Month, folder: Path, keep: bool) -> dict[str, Any]:
     if month.waiting:
         return _row(month, _prospect(month))
-    with click.progressbar(length=month.messages, label=f"Archiving {month.name}", file=sys.stderr) as bar:
-        written = await months.write(connection, month, folder, bar.update)
+    with output.progress(f"Archiving {month.name}", month.messages) as told:
+        written = await months.write(connection, month, folder, told)
     files = [str(path) for path in written.paths]
     if keep:
         return _row(written.month, "written", files)

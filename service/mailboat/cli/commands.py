@@ -32,6 +32,8 @@ COMMANDS = {
     "template": Lazy("mailboat.cli.template:template", "Write, preview, check and render templates, without a server."),
     "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
     "dlq": Lazy("mailboat.cli.dlq:dlq", "Mail that stopped: look, replay, release, fail."),
+    "backup": Lazy("mailboat.cli.backup:backup", "Write the whole installation to one file."),
+    "restore": Lazy("mailboat.cli.backup:restore", "Put everything back from a backup."),
     "archive": Lazy("mailboat.cli.archive:archive", "Write old months of messages to files, then drop them."),
     "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
     "provider": Lazy("mailboat.cli.provider:provider", "Providers, and whether mail goes through them."),

@@ -152,12 +152,13 @@ def _act(
 
 def _act_on_each(api: Api, form: str, verb: str, done: str, status: str, ids: tuple[str, ...]) -> None:
     refused: list[dict[str, str]] = []
-    with click.progressbar(ids, label=verb.capitalize(), file=sys.stderr) as bar:
-        for identifier in bar:
+    with output.progress(verb.capitalize(), len(ids)) as told:
+        for identifier in ids:
             try:
                 api.post(f"{_path(PLACES[status], identifier)}/{verb}")
             except Refused as refusal:
                 refused.append({"id": identifier, "detail": str(refusal)})
+            told(1)
     output.show({done: len(ids) - len(refused), "refused": refused}, form)
     if refused:
         raise MailboatError(f"{len(refused)} of {len(ids)} were not {done}.")
@@ -168,12 +169,12 @@ def _act_on_all(api: Api, path: str, done: str, wanted: dict[str, Any]) -> dict[
     answer = api.post(path, wanted)
     total: int = answer[done]
     label = path.rpartition("/")[2].capitalize()
-    with click.progressbar(length=total + answer["remaining"], label=label, file=sys.stderr) as bar:
-        bar.update(total)
+    with output.progress(label, total + answer["remaining"]) as told:
+        told(total)
         while answer["remaining"] and answer[done]:
             answer = api.post(path, {**wanted, "until": answer["until"]})
             total += answer[done]
-            bar.update(answer[done])
+            told(answer[done])
     return {done: total, "remaining": answer["remaining"]}
 
 

@@ -1,19 +1,24 @@
-"""`mailboat key`: a client's keys. A secret is shown once, when it is made."""
+"""`mailboat key`: a client's keys. A secret is shown once, when it is made. And the installation's sealing key."""
 
 from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
 
 import click
 
 from mailboat.cli import output
 from mailboat.cli.connection import Session
 from mailboat.cli.options import Identity, connected, identity, seconds
+from mailboat.errors import MailboatError
 
 COLUMNS = ("key", "state", "created_at", "expires_at", "revoked_at")
 
 
 @click.group()
 def key() -> None:
-    """Make, list, rotate and revoke a client's keys."""
+    """Make, list, rotate and revoke a client's keys; seal all secrets with a new sealing key."""
 
 
 @key.command("create")
@@ -56,3 +61,40 @@ def rotate(place: Identity, overlap: int, session: Session, form: str) -> None:
 def revoke(place: Identity, name: str, session: Session, form: str) -> None:
     """End a key at once."""
     output.show(session.admin().post(f"{place.path}/keys/{name}/revoke"), form)
+
+
+@key.command("reseal")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default="data",
+    show_default=True,
+    help="Data folder of `mailboat up`; DATABASE_URL and MAILBOAT_SEALING_KEY name others.",
+)
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def reseal(data: Path, form: str) -> None:
+    """Seal every stored secret with the first key of MAILBOAT_SEALING_KEY.
+
+    To change the sealing key: put the new one first (NEW,OLD), restart every part, run this, and take the old one out.
+    The exit code is 1 when a secret cannot be read with any of the keys; the others are sealed nevertheless.
+
+    \b
+    Example:
+      MAILBOAT_SEALING_KEY="$NEW,$OLD" mailboat key reseal
+    """
+    found, resealed, lost = asyncio.run(_reseal(data.expanduser().resolve()))
+    output.show({"secrets": found, "resealed": resealed, "lost": len(lost)}, form)
+    if lost:
+        raise MailboatError("\n".join(["These secrets cannot be read, so keep the old keys:", *lost]))
+
+
+async def _reseal(data: Path) -> Any:
+    from mailboat.cli import database
+    from mailboat.declare.reseal import reseal
+    from mailboat.declare.seal import Sealer
+
+    async with database.reached(data) as chosen, database.connection(chosen, "mailboat-reseal") as connection:
+        sealer = Sealer(chosen.sealing_key)
+        if not chosen.sealing_key:
+            raise MailboatError("There is no sealing key: set MAILBOAT_SEALING_KEY, or name a data folder with --data.")
+        return await reseal(connection, sealer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -60,3 +62,13 @@ def text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={text(entry)}" for name, entry in value.items())
     return " ".join(str(value).split()) if isinstance(value, str) else json.dumps(value)
+
+
+@contextlib.contextmanager
+def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for work of this length, moved on by what is yielded; none where no person looks."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=max(1, length), label=label, file=sys.stderr) as bar:
+        yield bar.update

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +97,7 @@ def import_(api: Api, path: str, form: str, file: Path) -> None:
     """
     kind = CSV if file.suffix.lower() == ".csv" else LINES
     total: dict[str, Any] = {"imported": 0, "refused": 0, "faults": []}
-    with _progress(file) as advance:
+    with output.progress(f"Importing {file.name}", file.stat().st_size) as advance:
         for before, header, lines in chunks(file.read_bytes(), kind):
             answer = api.upload(f"{path}/import", header + b"".join(lines), kind)
             # A chunk counts its own lines, its copy of the header included.
@@ -120,13 +118,6 @@ def chunks(body: bytes, kind: str) -> Iterator[tuple[int, bytes, list[bytes]]]:
     start = 1 if header else 0
     for first in range(start, len(lines), AT_ONCE):
         yield first, header, lines[first : first + AT_ONCE]
-
-
-@contextlib.contextmanager
-def _progress(file: Path) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where there is a person to see it."""
-    with click.progressbar(length=file.stat().st_size, label=f"Importing {file.name}", file=sys.stderr) as bar:
-        yield bar.update
 
 
 def _place(path: str, address: str) -> str:

@@ -31,8 +31,13 @@ def upgrade(dsn: str) -> None:
     A schema that a newer Mailboat made stays as it is: migrations only add, so that the older one works with it too,
     and the way back must be open.
     """
+    asyncio.run(bring(dsn))
+
+
+async def bring(dsn: str, target: str = "head") -> None:
+    """The same for who has an event loop, and up to the revision `target` where a backup was made by an older one."""
     try:
-        asyncio.run(_upgrade(dsn))
+        await _upgrade(dsn, target)
     except (OSError, asyncpg.PostgresError, SQLAlchemyError, ValueError) as error:
         raise ConfigurationError(f"DATABASE_URL: cannot migrate: {_reason(error)}") from error
 
@@ -43,7 +48,7 @@ def _reason(error: Exception) -> str:
     return str(said) or type(said).__name__
 
 
-async def _upgrade(dsn: str) -> None:
+async def _upgrade(dsn: str, target: str) -> None:
     lock = await engine.connect(dsn, name="mailboat-migrate")
     try:
         version = int(await lock.fetchval("show server_version_num"))
@@ -52,7 +57,7 @@ async def _upgrade(dsn: str) -> None:
         await lock.execute("select pg_advisory_lock($1)", LOCK)
         orm = engine.orm(dsn)
         async with orm.connect() as connection:
-            await connection.run_sync(_run)
+            await connection.run_sync(_run, target)
             await connection.commit()
         await partitions.ensure(lock, datetime.now(UTC).date())
     finally:
@@ -64,15 +69,19 @@ def head() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _run(connection: Connection) -> None:
+def revisions() -> set[str]:
+    """Every revision of the schema that this Mailboat knows."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _run(connection: Connection, target: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
     found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in revisions():
         log.warning("the schema is of a newer Mailboat; it stays", revision=found, newest_known=head())
         return
-    command.upgrade(config, "head")
+    command.upgrade(config, target)
 
 
 def _config() -> Config:

@@ -39,12 +39,17 @@ def name(table: str, month: date) -> str:
 
 async def ensure(connection: asyncpg.Connection, today: date) -> list[str]:
     """Make the partitions from last month (clocks differ) to MONTHS_AHEAD. Returns the names of new ones."""
-    if not await _missing(connection, today):
+    return await make(connection, [month_after(today.replace(day=1), offset) for offset in range(-1, MONTHS_AHEAD + 1)])
+
+
+async def make(connection: asyncpg.Connection, months: list[date]) -> list[str]:
+    """Make the partitions of these months, first days all. Returns the names of new ones."""
+    if not await _missing(connection, months):
         return []
     async with connection.transaction():
         # One at a time: `if not exists` looks before it waits for the table's lock, and fails after it.
         await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-        missing = await _missing(connection, today)
+        missing = await _missing(connection, months)
         for table, month in missing:
             await connection.execute(
                 f"create table {name(table, month)} partition of {table} "
@@ -53,9 +58,8 @@ async def ensure(connection: asyncpg.Connection, today: date) -> list[str]:
     return [name(table, month) for table, month in missing]
 
 
-async def _missing(connection: asyncpg.Connection, today: date) -> list[tuple[str, date]]:
+async def _missing(connection: asyncpg.Connection, months: list[date]) -> list[tuple[str, date]]:
     """Table and month of each partition that should be there and is not."""
-    months = [month_after(today.replace(day=1), offset) for offset in range(-1, MONTHS_AHEAD + 1)]
     wanted = {name(table, month): (table, month) for month in months for table in PARTITIONED}
     rows = await connection.fetch(
         # Not by to_regclass, which may remember that a table was missing.

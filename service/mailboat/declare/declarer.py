@@ -19,7 +19,7 @@ from mailboat.providers import records
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
 from mailboat.render.base import Renderer
-from mailboat_crds.models import EmailClient, EmailTemplate, Resource
+from mailboat_crds.models import EmailClient, EmailProviderStatus, EmailTemplate, Resource
 
 FIXED = ("inbox", "smtp")
 """Providers that the settings of workers may have."""
@@ -63,6 +63,11 @@ class Declarer:
         if isinstance(resource, EmailTemplate):
             return await self._templates.apply(resource, inputs, now)
         return await self._providers.apply(resource, inputs, now)
+
+    async def follow_circuit(self, namespace: str, name: str) -> EmailProviderStatus | None:
+        """The status of a provider whose circuit has changed; None when it was never declared. Raises what
+        `engine.AWAY` names."""
+        return await self._providers.follow_circuit(namespace, name)
 
     async def delete(self, kind: str, namespace: str, name: str, policy: str = "Retain") -> bool:
         """Take a resource back; `policy` is a client's spec.deletionPolicy. True when there was one."""

@@ -36,7 +36,7 @@ class Resealed(NamedTuple):
     lost: list[str]
 
 
-async def reseal(pool: asyncpg.Pool, sealer: Sealer) -> Resealed:
+async def reseal(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> Resealed:
     """Seal with the first key what is sealed with another. What is being written at the same moment is left alone."""
     found = resealed = 0
     lost: list[str] = []
@@ -54,16 +54,16 @@ async def reseal(pool: asyncpg.Pool, sealer: Sealer) -> Resealed:
             return
         if fresh is not None:
             same = " and ".join(f"{column} = ${number}" for number, column in enumerate(place.key, 3))
-            await pool.execute(
+            await asked.execute(
                 f"update {place.table} set sealed = $1 where sealed = $2 and {same}", fresh, sealed, *key
             )
             resealed += 1
 
-    await _each(pool, again)
+    await _each(asked, again)
     return Resealed(found, resealed, lost)
 
 
-async def unreadable(pool: asyncpg.Pool, sealer: Sealer) -> list[str]:
+async def unreadable(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> list[str]:
     """What is sealed and cannot be read with these keys, each with the reason."""
     lost: list[str] = []
 
@@ -74,12 +74,12 @@ async def unreadable(pool: asyncpg.Pool, sealer: Sealer) -> list[str]:
         except ConfigurationError as error:
             lost.append(f"{place.of(*key)}: {error}")
 
-    await _each(pool, look)
+    await _each(asked, look)
     return lost
 
 
-async def _each(pool: asyncpg.Pool, act: Callable[[Place, Any], Awaitable[None]]) -> None:
+async def _each(asked: asyncpg.Pool | asyncpg.Connection, act: Callable[[Place, Any], Awaitable[None]]) -> None:
     for place in PLACES:
         wanted = f"select {', '.join(place.key)}, sealed from {place.table} where sealed is not null"
-        for row in await pool.fetch(wanted):
+        for row in await asked.fetch(wanted):
             await act(place, row)
