@@ -69,6 +69,17 @@ class Reconciler:
         if wait is not None and not self._closing:
             self.soon(key, wait)
 
+    async def follow_circuit(self, key: Key) -> None:
+        """Say what a provider's circuit is, and nothing else of it. Raises KubeError, and what `engine.AWAY` names."""
+        async with self._locks[key]:
+            body = await self._kube.get(objects.path_of(*key))
+            declarer = await self._records.declarer()
+            found = await self._fenced(declarer.follow_circuit(key.namespace, key.name))
+            if body is None or found is None or body["metadata"]["generation"] != found.observed_generation:
+                return  # whoever reconciles it says it
+            await self._write(body, status.as_json(found))
+            await self._tell(body, objects.conditions_of(body), found.conditions)
+
     def gone(self, key: Key, uid: str) -> None:
         """The object with this uid has been deleted."""
         self._gone[key] = uid
@@ -145,7 +156,7 @@ class Reconciler:
         if outcome is None:
             return False, None
         await self._write(body, status.as_json(outcome.status))
-        await self._tell(body, changed(before, outcome.status.conditions))
+        await self._tell(body, before, outcome.status.conditions)
         return outcome.again, status.due(resource, outcome.status, datetime.now(UTC))
 
     async def _remove(self, key: Key, uid: str | None) -> bool:
@@ -233,7 +244,7 @@ class Reconciler:
         wanted = {**current, **status.as_json(KINDS[body["kind"]].status(conditions=after))}
         wanted["observedGeneration"] = body["metadata"]["generation"]
         await self._write(body, wanted)
-        await self._tell(body, changed(before, after))
+        await self._tell(body, before, after)
         return False
 
     async def _write(self, body: Object, wanted: Object) -> None:
@@ -242,16 +253,16 @@ class Reconciler:
             key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
             await self._kube.patch(f"{objects.path_of(*key)}/status", {"status": patch})
 
-    async def _tell(self, body: Object, found: tuple[Condition, ...]) -> None:
+    async def _tell(self, body: Object, before: tuple[Condition, ...], after: tuple[Condition, ...]) -> None:
         """Events about what changed. One that cannot be had is not worth trying again."""
         namespace = body["metadata"]["namespace"]
-        for condition in objects.events_of(found):
+        for condition in objects.events_of(before, after):
             event = objects.event_of(body, condition, socket.gethostname(), datetime.now(UTC))
             try:
                 await self._kube.create(objects.core("events", namespace), event)
             except KubeError as error:
                 log.warning("an event was not taken", error=str(error))
-        ready = next((one for one in found if one.type == READY), None)
+        ready = next((one for one in changed(before, after) if one.type == READY), None)
         if ready is not None:
             name = f"{body['kind']} {namespace}/{body['metadata']['name']}"
             log.info("condition", resource=name, ready=ready.status, reason=ready.reason, message=ready.message)

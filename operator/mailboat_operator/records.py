@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import asyncpg
 
@@ -11,6 +12,8 @@ from mailboat.declare import store
 from mailboat.declare.declarer import Declarer
 from mailboat.declare.seal import Sealer
 from mailboat.declare.store import Stored
+from mailboat.delivery import circuits
+from mailboat.limits.breaker import State
 from mailboat.providers import registry
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
@@ -62,6 +65,14 @@ class Records:
         await self.declarer()
         assert self._pool is not None
         return [Key(*row) for row in await self._pool.fetch(_DECLARED)]
+
+    async def circuits(self, namespaces: Sequence[str | None]) -> dict[Key, State]:
+        """The circuit of each declared provider of these namespaces; None is all. Raises what `engine.AWAY` names."""
+        keys = [key for key in await self.declared() if key.kind == "EmailProvider"]
+        served = [key for key in keys if None in namespaces or key.namespace in namespaces]
+        assert self._pool is not None
+        states = await circuits.states(self._pool, [f"{key.namespace}/{key.name}" for key in served])
+        return {key: states[f"{key.namespace}/{key.name}"][0] for key in served}
 
     async def close(self) -> None:
         if self._renderer is not None:

@@ -20,6 +20,7 @@ from mailboat_operator.records import Records
 log = structlog.get_logger()
 SECRETS_SECONDS = 5.0  # between two looks at the Secrets that are referred to
 SECRETS_A_SECOND = 20.0  # the most that are looked at
+CIRCUITS_SECONDS = 2.0
 AWAY = (KubeError, *engine.AWAY, asyncpg.PostgresError)
 
 
@@ -78,6 +79,20 @@ class Sweep:
                 except KubeError as error:
                     log.warning("a Secret could not be looked at", error=str(error))
                 await asyncio.sleep(1 / SECRETS_A_SECOND)
+
+    async def follow_circuits(self) -> None:
+        """Say of providers when their circuits open and close."""
+        known: dict[Key, str] = {}
+        while True:
+            try:
+                states = await self._records.circuits(self.namespaces)
+                for key, state in states.items():
+                    if known.get(key, "closed") != state:
+                        await self._reconciler.follow_circuit(key)
+                known = dict(states)
+            except AWAY as error:
+                log.warning("circuits could not be looked at", error=type(error).__name__)
+            await asyncio.sleep(CIRCUITS_SECONDS)
 
     async def _look_at(self, reference: Reference) -> None:
         found = await self._kube.get(core(*reference), metadata=True)

@@ -92,6 +92,7 @@ class Term:
                 self._keep_beating(),
                 sweep.run(),
                 sweep.look_at_secrets(),
+                sweep.follow_circuits(),
                 *(sweep.follow_config_maps(namespace) for namespace in sweep.namespaces),
             )
             try:

@@ -172,6 +172,30 @@ def test_a_provider_that_does_not_answer_is_tried_again_until_it_does(
     assert operated.condition("emp", "relay", "Reconciling")["status"] == "True"
 
 
+def test_an_open_circuit_is_in_the_status_while_it_is_open_and_told_once(
+    operated: Operated, query: Any, until: Any
+) -> None:
+    operated.provider("relay")
+    operated.until("emp", "relay", "Reconciled")
+    key, add = (
+        f"{operated.namespace}/relay",
+        "insert into circuit_changes (provider, state, reason) values ($1, $2, $3)",
+    )
+    query(add, key, "open", "454 too many connections")
+    found = operated.until("emp", "relay", "BreakerOpen", "CircuitOpen")
+    assert "454 too many connections" in found["message"]
+    assert operated.get("emp", "relay")["status"]["circuit"] == "open"
+    assert operated.condition("emp", "relay")["status"] == "True", "its spec is in force all the same"
+    query(add, key, "half-open", "one message tries")
+    until(lambda: operated.get("emp", "relay")["status"]["circuit"] == "half-open", "the probe")
+    query(add, key, "closed", "it answers again")
+    until(lambda: operated.condition("emp", "relay", "CircuitOpen") == {}, "the condition to go")
+    assert operated.get("emp", "relay")["status"]["circuit"] == "closed"
+    told = "jsonpath={range .items[*]}{.type} {.reason}{'\\n'}{end}"
+    events = operated.cluster.kubectl("get", "events", "-n", operated.namespace, "-o", told).stdout.splitlines()
+    assert sorted(events) == ["Normal BreakerClosed", "Normal Reconciled", "Warning BreakerOpen"]
+
+
 def test_a_suspended_client_is_refused_and_comes_back_with_the_same_key(operated: Operated, until: Any) -> None:
     operated.client()
     operated.template()

@@ -73,6 +73,22 @@ def test_an_event_is_a_warning_when_something_is_wrong() -> None:
     assert event["involvedObject"]["uid"] == "u-1"
 
 
+def test_a_circuit_that_closes_is_good_news() -> None:
+    def condition(kind: str, reason: str) -> Condition:
+        moment = "2026-12-01T00:00:00Z"
+        return Condition(type=kind, status="True", reason=reason, message="", last_transition_time=moment)
+
+    ready, opened = condition("Ready", "Reconciled"), condition("CircuitOpen", "BreakerOpen")
+
+    def told(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> list[tuple[str, str]]:
+        events = [objects.event_of(body(), one, "pod-1", NOW) for one in objects.events_of(before, after)]
+        return [(event["type"], event["reason"]) for event in events]
+
+    assert told((ready,), (ready, opened)) == [("Warning", "BreakerOpen")]
+    assert told((ready, opened), (ready, opened)) == []
+    assert told((ready, opened), (ready,)) == [("Normal", "BreakerClosed")]
+
+
 def test_only_what_somebody_asks_for_is_news() -> None:
     marks, key = Marks(), Key("EmailClient", "shop", "storefront")
     first: dict[str, Any] = body()["metadata"]

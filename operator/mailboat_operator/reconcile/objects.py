@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from mailboat.declare.outcome import LONGEST_MESSAGE, stamp
+import msgspec
+
+from mailboat.declare.outcome import LONGEST_MESSAGE, changed, stamp
 from mailboat_crds import API_VERSION, check
-from mailboat_crds.conditions import CREDENTIALS_READY, READY
+from mailboat_crds.conditions import CIRCUIT_OPEN, ONLY_WHILE_TRUE, READY
 from mailboat_crds.models import KINDS, Condition, EmailClient, Resource
 
 Object = dict[str, Any]
@@ -18,6 +20,7 @@ OWN = "operator.mailboat.dev"  # the prefix of what kopf keeps in annotations
 CLIENT = "mailboat.dev/client"  # label of a Secret: whose credentials it holds
 MANAGER = "mailboat-operator"
 NEW_KEY = {"KeyRotated", "KeyLost"}
+CLOSED = {"reason": "BreakerClosed", "message": "The circuit is closed: mail takes this provider again."}
 
 
 class Key(NamedTuple):
@@ -111,9 +114,12 @@ def secret_of(client: EmailClient, content: Mapping[str, str]) -> Object:
     }
 
 
-def events_of(changed: tuple[Condition, ...]) -> list[Condition]:
-    """The conditions that are worth an event: what Ready says, and what became of the key."""
-    return [one for one in changed if one.type == READY or (one.type == CREDENTIALS_READY and one.reason in NEW_KEY)]
+def events_of(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
+    """What is worth an event: what Ready says now, what became of the key, a circuit that opened or closed."""
+    new = changed(before, after)
+    found = [one for one in new if one.type in (READY, CIRCUIT_OPEN) or one.reason in NEW_KEY]
+    closed = [one for one in before if one.type == CIRCUIT_OPEN and not any(one.type == CIRCUIT_OPEN for one in after)]
+    return found + [msgspec.structs.replace(one, status="False", **CLOSED) for one in closed]
 
 
 def event_of(body: Object, condition: Condition, instance: str, now: datetime) -> Object:
@@ -132,7 +138,7 @@ def event_of(body: Object, condition: Condition, instance: str, now: datetime) -
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         },
-        "type": "Normal" if condition.status == "True" else "Warning",
+        "type": "Normal" if (condition.status == "True") != (condition.type in ONLY_WHILE_TRUE) else "Warning",
         "reason": condition.reason,
         "message": condition.message[:LONGEST_MESSAGE],
         "action": "Reconcile",

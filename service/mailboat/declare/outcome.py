@@ -78,6 +78,12 @@ def _condition(finding: Finding, before: Condition | None, generation: int, now:
     )
 
 
+def stated(condition: Condition) -> Finding:
+    """A condition as the finding that it came from."""
+    holds = {"True": True, "False": False}.get(condition.status)
+    return Finding(condition.type, holds, condition.reason, condition.message)
+
+
 def changed(before: Sequence[Condition], after: Sequence[Condition]) -> tuple[Condition, ...]:
     """The conditions whose status or reason is new: what is worth an event."""
     known = {(condition.type, condition.status, condition.reason) for condition in before}

@@ -11,15 +11,16 @@ import msgspec
 
 from mailboat.declare import store
 from mailboat.declare.inputs import Inputs, secrets_of
-from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, stamp, summary
+from mailboat.declare.outcome import Change, Finding, Outcome, changed, conditions, stamp, stated, summary
 from mailboat.declare.seal import Sealer
 from mailboat.delivery import circuits
 from mailboat.errors import ConfigurationError, Misconfigured, ProviderError, Rejected
+from mailboat.limits.breaker import State
 from mailboat.providers import records
 from mailboat.providers.base import Provider
 from mailboat.providers.records import Record
 from mailboat_crds.check import manifest
-from mailboat_crds.conditions import REACHABLE, RECONCILE_REQUESTED_AT, SECRET_READY
+from mailboat_crds.conditions import CIRCUIT_OPEN, REACHABLE, RECONCILE_REQUESTED_AT, SECRET_READY
 from mailboat_crds.models import EmailProvider, EmailProviderStatus
 
 CHECK_SECONDS = 10.0
@@ -71,6 +72,12 @@ def reachable(answer: str | ProviderError | None) -> Finding:
             return Finding(REACHABLE, False, "Unreachable", f"{answer or type(answer).__name__}; it is tried again.")
 
 
+def circuit_open(state: State, why: str) -> Finding:
+    """Whether mail is kept from the provider, as a condition; `why` is what was noted of the last change."""
+    text = f"The circuit is {state} ({why}): mail takes the next provider of its route." if state != "closed" else ""
+    return Finding(CIRCUIT_OPEN, state != "closed", "BreakerOpen", text)
+
+
 class Providers:
     """Applies and removes EmailProviders."""
 
@@ -96,8 +103,8 @@ class Providers:
                 answer = await self._ask(made)
         found = [secret, reachable(answer)]
         again = found[1].reason == "Unreachable"
-        message = found[1].message
-        status = await self._status(provider, before, summary(found, again=again, message=message), now)
+        found = summary(found, again=again, message=found[1].message)
+        status = await self._status(provider, before, found, now)
         generation = store.generation(provider, before)
         await store.save(self._pool, provider, generation=generation, digest=digest, status=status, before=before)
         change: Change = "created" if before is None else "configured"
@@ -147,8 +154,8 @@ class Providers:
         generation = store.generation(provider, before)
         name = records.reported(provider.metadata.namespace, provider.metadata.name)
         last = await self._pool.fetchval(_LAST_EVENT, name)
-        key = f"{provider.metadata.namespace}/{provider.metadata.name}"
-        circuit, _ = (await circuits.states(self._pool, [key]))[key]
+        circuit, circuit_found = await self._circuit(provider.metadata.namespace, provider.metadata.name)
+        found = [*found, circuit_found]
         return EmailProviderStatus(
             observed_generation=generation,
             conditions=conditions("EmailProvider", was.conditions, found, generation, now or datetime.now(UTC)),
@@ -157,6 +164,28 @@ class Providers:
             last_event_at=stamp(last) if last else None,
             last_handled_reconcile_at=provider.metadata.annotations.get(RECONCILE_REQUESTED_AT),
         )
+
+    async def follow_circuit(self, namespace: str, name: str) -> EmailProviderStatus | None:
+        """The status with what the circuit is now, and else as it was found last: the provider is not asked. None when
+        it was never declared. Raises what `engine.AWAY` names."""
+        before = await store.load(self._pool, "EmailProvider", namespace, name)
+        if before is None:
+            return None
+        was: EmailProviderStatus = before.status
+        state, found = await self._circuit(namespace, name)
+        others = [stated(one) for one in was.conditions if one.type != CIRCUIT_OPEN]
+        now = datetime.now(UTC)
+        after = conditions("EmailProvider", was.conditions, [*others, found], before.generation, now)
+        status = msgspec.structs.replace(was, conditions=after, circuit=state)
+        await store.save_status(self._pool, before, status)
+        return status
+
+    async def _circuit(self, namespace: str, name: str) -> tuple[State, Finding]:
+        key = f"{namespace}/{name}"
+        state, held = (await circuits.states(self._pool, [key]))[key]
+        last = (await circuits.history(self._pool, [key]))[key][:1]
+        why = "opened by hand" if held else next((change["reason"] for change in last), "")
+        return state, circuit_open(state, why)
 
     async def delete(self, namespace: str, name: str) -> bool:
         """Take the provider from the workers; mail that is routed to it takes the next one. True when it was there."""

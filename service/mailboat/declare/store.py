@@ -26,6 +26,10 @@ on conflict (kind, namespace, name) do update
 set generation = excluded.generation, digest = excluded.digest, metadata = excluded.metadata, spec = excluded.spec,
     status = excluded.status, sealed = excluded.sealed, applied_at = now()
 """
+_SAVE_STATUS = """
+update declared set status = $5::json
+where kind = $1 and namespace = $2 and name = $3 and applied_at = $4
+"""
 _REMOVE = "delete from declared where kind = $1 and namespace = $2 and name = $3"
 _LOCK = "select pg_advisory_xact_lock(hashtextextended($1, 0))"
 
@@ -101,6 +105,13 @@ async def save(
     await connection.execute(
         _SAVE, *place, generation, digest, _json(metadata), _json(manifest(resource)["spec"]), _json(status), sealed
     )
+
+
+async def save_status(connection: Connection, before: Stored, status: Status) -> None:
+    """Of a row that has not been applied again since it was read."""
+    if status != before.status:
+        place = (before.kind, before.namespace, before.name)
+        await connection.execute(_SAVE_STATUS, *place, before.applied_at, _json(status))
 
 
 async def remove(connection: Connection, kind: str, namespace: str, name: str) -> bool:

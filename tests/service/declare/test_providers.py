@@ -204,3 +204,22 @@ async def test_a_record_that_cannot_be_used_leaves_the_last_good_one(
     query("""update providers set spec = '{"smtp": {}}', kind = 'smtp'""")
     await directory.refresh()
     assert directory.find("shop", "relay") is good
+
+
+async def test_an_open_circuit_is_a_condition_while_it_is_open(declarer: Any, provider: Any, query: Any) -> None:
+    add = "insert into circuit_changes (provider, state, reason) values ('shop/relay', $1, $2)"
+
+    def circuit(status: Any) -> tuple[str, list[str]]:
+        return status.circuit, [one.message for one in status.conditions if one.type == "CircuitOpen"]
+
+    assert await declarer.follow_circuit("shop", "relay") is None, "nobody has declared it"
+    assert circuit((await declarer.apply(provider(), NOTHING)).status) == ("closed", [])
+    query(add, "open", "454 busy")
+    opened = "The circuit is open (454 busy): mail takes the next provider of its route."
+    assert circuit(await declarer.follow_circuit("shop", "relay")) == ("open", [opened])
+    again = await declarer.apply(provider(), NOTHING)
+    assert (again.change, again.events, circuit(again.status)) == ("unchanged", (), ("open", [opened]))
+    query(add, "closed", "it answers again")
+    closed = await declarer.follow_circuit("shop", "relay")
+    assert circuit(closed) == ("closed", [])
+    assert [one for one in closed.conditions if one.type == "Ready"] == list(again.status.conditions[:1])
