@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from mailboat.dashboard import guard, inbox, mime, pages, parts
 from mailboat.dashboard.assets import KEEP, Assets
@@ -111,7 +111,8 @@ def router(
         ("GET", "/ui/inbox/{message_id}/raw", ui.mail_raw),
         ("GET", "/ui/inbox/{message_id}/part/{number}", ui.mail_part),
     ]
-    for method, path, handler in (*own, *(route for view in views for route in view.routes())):
+    rest: Route = ("GET", "/ui/{rest:path}", ui.nothing)
+    for method, path, handler in (*own, *(route for view in views for route in view.routes()), rest):
         routes.add_api_route(path, handler, methods=[method])
     return routes
 
@@ -200,6 +201,12 @@ class Dashboard:
         if asset is None:
             raise Unknown
         return Response(asset.content, media_type=asset.type, headers={**pages.HEADERS, "Cache-Control": KEEP})
+
+    async def nothing(self, rest: str) -> Response:
+        """What no page is at."""
+        if not rest:
+            return RedirectResponse("/ui", 302, pages.HEADERS)
+        raise Unknown
 
     async def health(self) -> Response:
         """Asked by the page that says that Postgres is away: makes it load again once it is not."""
