@@ -119,6 +119,9 @@ def assert_tells(problem: Problem) -> None:
 @example(b'{"to": "a@b.example", "template": "receipt", "data": {"n": 1e999}}')
 @example(b'{"to": "a@b.example", "template": "receipt", "data": {"n": ' + b"9" * 5000 + b"}}")
 @example(b'{"to": "a@b.example", "headers": {"\\ud800": 1}}')
+@example(b'{"to": "a@b.example", "headers": {"X-A": 1}, ]')
+@example(b'{"to": "a@b.example", "headers": {"X-A": 1}, "headers": {"X-A": "1"}}')
+@example(b'{"to": "a@b.example", "tags": {"a": 1}, "tags": []}')
 def test_a_body_is_a_draft_or_a_problem(body: bytes) -> None:
     try:
         draft = drafted(body)

@@ -237,10 +237,13 @@ def _named(place: str, body: bytes) -> str:
     """The place of a fault. msgspec leaves keys out; of headers and tags it is the first whose value is no text."""
     if not (found := re.fullmatch(r"(?:messages\[(\d+)\]\.)?(headers|tags)\[\.\.\.\]", place)):
         return place.replace("[...]", "[]")
-    given = msgspec.json.decode(body)
-    given = given["messages"][int(found[1])] if found[1] else given
-    key = next(key for key, value in given[found[2]].items() if not isinstance(value, str))
-    return place.removesuffix("[...]") + f".{key[:80]}"
+    place = place.removesuffix("[...]")
+    try:
+        given = msgspec.json.decode(body)
+        given = given["messages"][int(found[1])] if found[1] else given
+        return f"{place}.{next(key for key, value in given[found[2]].items() if not isinstance(value, str))[:80]}"
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, StopIteration):
+        return place  # the body is broken further on, or has a name twice, of which the other was read here
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
