@@ -13,6 +13,9 @@ RUN PYTHON=/opt/build/bin/python MAILBOAT_PYTHON=/opt/mailboat/bin/python .ci/en
 # Into a tree of its own, laid out like the environment's.
 RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/build/bin/pip --python /opt/mailboat/bin/python install -q --no-deps --prefix /opt/program /tmp/wheel/*.whl
+# What the image is made of, as CycloneDX.
+ARG SOURCE_DATE_EPOCH
+RUN SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH python .ci/sbom.py /opt/program/share/mailboat/sbom.cdx.json
 
 FROM python:3.13-slim-trixie
 # A name for the user, since PostgreSQL's tools look it up; the numeric USER below is what Kubernetes checks.
@@ -29,4 +32,16 @@ ENV PATH=/opt/mailboat/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HO
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8080
+# Where it comes from: .ci/image fills these in.
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+ARG CREATED
+LABEL org.opencontainers.image.title=mailboat \
+      org.opencontainers.image.description="A self-hosted transactional email platform for Kubernetes" \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION \
+      org.opencontainers.image.source=$SOURCE \
+      org.opencontainers.image.created=$CREATED
 ENTRYPOINT ["mailboat"]

@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock try-api fuzz chaos bench bench-growth bench-render image
+.PHONY: help setup engine run check format test docs crds lock try-api fuzz audit sbom chaos bench bench-growth bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
@@ -20,13 +20,14 @@ engine: setup ## Build the React engine: its bundle and a V8 snapshot (`make set
 run: setup ## Start Mailboat on this machine and print a curl line that sends a mail (ARGS for `mailboat up`)
 	@$(BIN)/mailboat up $(ARGS)
 
-check: setup ## Check format, lint, types, layers and that generated pages are up to date
+check: setup ## Check format, lint, types, layers, licences and that generated pages are up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/docs.py --check
 	@.ci/crds --check
+	$(BIN)/python .ci/sbom.py --check
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -51,6 +52,12 @@ try-api: setup ## Try every operation of the OpenAPI document at length with sch
 
 fuzz: setup ## Throw at every reader of foreign input what nobody thought of (MINUTES=10; ARGS="-k webhooks")
 	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest -s tests/fuzz $(ARGS)
+
+audit: setup ## Ask the public databases whether a fault is known in any locked package; needs the network
+	@.ci/audit
+
+sbom: setup ## List what the image is made of, as CycloneDX: dist/sbom.cdx.json
+	@. .ci/provenance && $(BIN)/python .ci/sbom.py dist/sbom.cdx.json && echo "Wrote dist/sbom.cdx.json."
 
 chaos: setup ## Break parts at random under load and count what is lost (KILLS=250 RATE=300 SEED=7)
 	CHAOS_KILLS=$(KILLS) CHAOS_RATE=$(RATE) CHAOS_SEED=$(SEED) CHAOS_ONLY="$(ONLY)" $(BIN)/pytest -s tests/chaos $(ARGS)

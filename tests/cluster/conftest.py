@@ -19,6 +19,14 @@ from mailboat.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 NAME = "docker.io/library/mailboat:test"
+# The same for each build, so that the next one finds its layers; .ci/image gives the commit's.
+PROVENANCE = {
+    "VERSION": "0.1.0",
+    "REVISION": "0" * 40,
+    "SOURCE": "https://git.example.com/mailboat",
+    "CREATED": "2026-01-01T00:00:00Z",
+    "SOURCE_DATE_EPOCH": "1767225600",
+}
 
 
 def need(condition: bool, what: str) -> None:
@@ -47,6 +55,7 @@ def image(buildah: list[str], pytestconfig: pytest.Config) -> str:
         # The first stage gets a name too: the last line removes what is stale and keeps what the next build can use.
         for stage in (["--target", "build", "--tag", f"{NAME}-build"], ["--tag", NAME]):
             flags = ["--isolation", "chroot", "--pull-never", "--layers", "--force-rm", *stage]
+            flags += [flag for name, value in PROVENANCE.items() for flag in ("--build-arg", f"{name}={value}")]
             subprocess.run([*buildah, "bud", *flags, ROOT], check=True)
         subprocess.run([*buildah, "rmi", "--prune"], check=True, stdout=subprocess.DEVNULL)
     return NAME

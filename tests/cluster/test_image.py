@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shlex
 import socket
 import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.parser import Parser
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
+from tests.cluster.conftest import PROVENANCE
 
 NOTHING: Mapping[str, str] = {}
 Found = TypeVar("Found")
@@ -187,6 +190,23 @@ def test_the_image_holds_the_program_of_this_tree(unpacked: Unpacked) -> None:
     """And not the one that a builder kept from the last time."""
     folder = Path(__file__).parents[2] / "service/mailboat"
     assert sources(installed(unpacked)) == sources(folder)
+
+
+def test_the_image_says_where_it_comes_from_and_what_it_is_made_of(unpacked: Unpacked) -> None:
+    asked = {"version": "VERSION", "revision": "REVISION", "source": "SOURCE", "created": "CREATED"}
+    labels = unpacked.config["Labels"]
+    assert {name: labels[f"org.opencontainers.image.{name}"] for name in asked} == {
+        name: PROVENANCE[argument] for name, argument in asked.items()
+    }
+    listed = json.loads((unpacked.root / "opt/mailboat/share/mailboat/sbom.cdx.json").read_text())
+    assert listed["metadata"]["timestamp"] == PROVENANCE["CREATED"]
+    there = {
+        (re.sub(r"[-_.]+", "-", found["name"]).lower(), found["version"])
+        for folder in installed(unpacked).parent.glob("*.dist-info")
+        for found in [Parser().parsestr((folder / "METADATA").read_text(), headersonly=True)]
+    }
+    named = {(one["name"], one["version"]) for one in listed["components"] if one["purl"].startswith("pkg:pypi/")}
+    assert there - named == {("mailboat", PROVENANCE["VERSION"])}
 
 
 def test_the_byte_code_is_in_the_image(unpacked: Unpacked) -> None:
