@@ -47,10 +47,12 @@ def taken(name: str) -> str:
 
 
 class Reconciler:
-    """One term of leadership. `step_down` is called when another operator leads."""
+    """One term of leadership. `step_down` is called when another operator leads, `settled` after each object."""
 
-    def __init__(self, kube: Kube, records: Records, step_down: Callable[[], None]) -> None:
-        self._kube, self._records, self._step_down = kube, records, step_down
+    def __init__(
+        self, kube: Kube, records: Records, step_down: Callable[[], None], settled: Callable[[Key], None]
+    ) -> None:
+        self._kube, self._records, self._step_down, self._settled = kube, records, step_down, settled
         self.references = References()
         self.counts: Counter[tuple[str, str]] = Counter()  # by kind and outcome
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -114,6 +116,7 @@ class Reconciler:
             log.exception("a fault of the operator", resource=str(key))
             again, wait = True, None
         self.counts[key.kind, "again" if again else "done"] += 1
+        self._settled(key)
         if not again:
             self._failures.pop(key, None)
             return wait

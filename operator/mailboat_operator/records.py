@@ -15,6 +15,7 @@ from mailboat.declare.store import Stored
 from mailboat.delivery import circuits
 from mailboat.limits.breaker import State
 from mailboat.providers import registry
+from mailboat.registry.shards import Head
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
 from mailboat_operator.reconcile.objects import MANAGER, Key
@@ -23,6 +24,8 @@ POOL_SIZE = 8
 STUCK_MILLISECONDS = "5000"  # a frozen leader's transaction must not keep the next leader from its epoch
 FENCED = "MB001"  # SQLSTATE of migration 0004
 _DECLARED = "select kind, namespace, name from declared where metadata->>'uid' is not null"
+_HEADS = "select namespace, name, digest, shared from template_heads where origin = 'resource'"
+_SOURCES = "select digest, body::text from template_sources where digest = any($1::text[])"
 _TAKE = "update operator_fence set epoch = epoch + 1 returning epoch"
 
 
@@ -65,6 +68,18 @@ class Records:
         await self.declarer()
         assert self._pool is not None
         return [Key(*row) for row in await self._pool.fetch(_DECLARED)]
+
+    async def heads(self) -> list[Head]:
+        """Every declared template that is live. Raises what `engine.AWAY` names."""
+        await self.declarer()
+        assert self._pool is not None
+        return [Head(*row) for row in await self._pool.fetch(_HEADS)]
+
+    async def sources(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """The sources of revisions as canonical JSON, by digest. Raises what `engine.AWAY` names."""
+        await self.declarer()
+        assert self._pool is not None
+        return {digest: body.encode() for digest, body in await self._pool.fetch(_SOURCES, digests)}
 
     async def circuits(self, namespaces: Sequence[str | None]) -> dict[Key, State]:
         """The circuit of each declared provider of these namespaces; None is all. Raises what `engine.AWAY` names."""

@@ -20,9 +20,10 @@ from mailboat_crds.models import KINDS
 from mailboat_operator import handlers
 from mailboat_operator import settings as kopf_settings
 from mailboat_operator.kube import Kube, KubeError
-from mailboat_operator.reconcile.objects import path_of
+from mailboat_operator.reconcile.objects import Key, path_of
 from mailboat_operator.reconciler import Reconciler
 from mailboat_operator.records import Records
+from mailboat_operator.shards import Shards
 from mailboat_operator.sweep import Sweep
 
 log = structlog.get_logger()
@@ -86,13 +87,15 @@ class Term:
         self._loop = asyncio.get_running_loop()
         async with Kube() as kube:
             records = Records(self._settings)
-            self.reconciler = Reconciler(kube, records, self.stop)
+            shards = Shards(kube, records, self._settings.shards, self._settings.sweep_seconds)
+            self.reconciler = Reconciler(kube, records, self.stop, lambda key: _touch(shards, key))
             sweep = Sweep(kube, records, self.reconciler, self._settings.namespaces, self._settings.sweep_seconds)
             meanwhile = (
                 self._keep_beating(),
                 sweep.run(),
                 sweep.look_at_secrets(),
                 sweep.follow_circuits(),
+                shards.run(),
                 *(sweep.follow_config_maps(namespace) for namespace in sweep.namespaces),
             )
             try:
@@ -139,6 +142,11 @@ class Term:
         while True:
             self._beat = time.monotonic()
             await asyncio.sleep(BEAT_SECONDS)
+
+
+def _touch(shards: Shards, key: Key) -> None:
+    if key.kind == "EmailTemplate":
+        shards.touch()
 
 
 @contextlib.asynccontextmanager

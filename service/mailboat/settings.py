@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """debug, info, warning or error."""
     templates: str = "templates"
     """Source volume: the folder with templates. Read only."""
+    mounted: str = ""
+    """Folder where the ConfigMaps of MAILBOAT_SHARDS are mounted: declared templates, also while PostgreSQL is away.
+    Empty: none."""
     dist: str = ""
     """Dist volume: a folder for compiled templates, which may be emptied at any time. Its owner is the user who runs
     Mailboat, and nobody else may write there. Empty: compiled templates are kept in memory, and in Valkey if
@@ -124,6 +127,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Namespaces that the operator serves, comma-separated. Empty: all of them."""
     lease: str = "default/mailboat-operator"
     """NAMESPACE/NAME of the Lease that decides which of several operators works."""
+    shards: str = ""
+    """NAMESPACE/PREFIX of 32 ConfigMaps, PREFIX-00 to PREFIX-31, into which the operator puts the declared templates.
+    The chart makes and mounts them. Empty: none."""
     sweep_seconds: Seconds = 600.0
     """How often the operator looks at every resource, whatever it may have missed."""
 

@@ -34,8 +34,9 @@ def rendered(cluster: ControlPlane, namespace: str, *values: str, only: str = ""
 def admit(cluster: ControlPlane, namespace: str, *values: str) -> Path:
     """Give the operator its rights in the cluster; the kubeconfig of its ServiceAccount."""
     manifests = rendered(cluster, namespace, *values, only="operator-rbac")
+    manifests += rendered(cluster, namespace, *values, only="shards")
     for manifest in manifests:
-        if manifest["kind"] in ("ServiceAccount", "Lease", "Role", "RoleBinding"):
+        if manifest["kind"] in ("ServiceAccount", "Lease", "Role", "RoleBinding", "ConfigMap"):
             manifest["metadata"].setdefault("namespace", namespace)
     cluster.apply(*manifests)
     return cluster.kubeconfig(f"operator-{namespace}", cluster.token(namespace, "mailboat-operator"))
@@ -71,6 +72,7 @@ class Operated:
             "port": self._free_port(),
             "public_url": "http://mailboat-api.test.svc",
             "lease": f"{self.namespace}/mailboat-operator",
+            "shards": f"{self.namespace}/mailboat-templates",
             "watch_namespaces": self.namespace,
             "sealing_key": SEALING_KEY,
             **self._changes,

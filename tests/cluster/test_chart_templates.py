@@ -459,7 +459,29 @@ def test_alerts_and_dashboard_come_as_they_are(manifests: Any) -> None:
 
 def test_further_objects_may_be_templates(manifests: Any) -> None:
     extra = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-extra"}}
-    assert of(manifests(values={"extraObjects": [extra]}), "ConfigMap") == {"extra"}
+    made = of(manifests(values={"extraObjects": [extra]}), "ConfigMap")
+    assert made - of(manifests(), "ConfigMap") == {"extra"}
+
+
+def test_the_pods_that_render_mount_what_the_operator_writes_unless_that_is_turned_off(manifests: Any) -> None:
+    def mounts(found: Any, component: str) -> bool:
+        spec = pod(found, component)["spec"]
+        sources = [v["projected"]["sources"] for v in spec["volumes"] if v["name"] == "mounted"]
+        names = [one["configMap"]["name"] for each in sources for one in each]
+        assert names in ([], [f"mailboat-templates-{number:02}" for number in range(32)])
+        assert all(one["configMap"]["optional"] for each in sources for one in each)
+        (container,) = spec["containers"]
+        assert any(m["mountPath"] == "/mounted" for m in container["volumeMounts"]) == bool(names)
+        assert {"name": "MAILBOAT_MOUNTED", "value": "/mounted"} in container["env"] or not names
+        return bool(names)
+
+    on = manifests()
+    assert [mounts(on, one) for one in ("api", "worker", "operator")] == [True, True, False]
+    assert len(of(on, "ConfigMap")) == 32
+    for off in ({"templates": {"mounted": False}}, {"operator": {"enabled": False}}):
+        without = manifests(values=off)
+        assert [mounts(without, one) for one in ("api", "worker")] == [False, False]
+        assert of(without, "ConfigMap") == set()
 
 
 def test_accounts_carry_the_annotations_of_a_cloud(manifests: Any) -> None:

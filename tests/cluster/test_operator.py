@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.operated import ROTATE, Operated
+
+from mailboat.registry.mount import Mount
 
 
 def test_a_client_a_template_and_a_provider_become_ready_and_a_mail_goes(operated: Operated, until: Any) -> None:
@@ -138,6 +144,31 @@ def test_a_source_in_a_config_map_is_followed(operated: Operated, until: Any) ->
     first = operated.get("emt", "receipt")["status"]["digest"]
     operated.cluster.apply(source("<p>Two</p>"))
     until(lambda: operated.get("emt", "receipt")["status"]["digest"] != first, "the second source")
+
+
+def test_what_is_live_is_in_the_config_maps_that_pods_mount(operated: Operated, until: Any, tmp_path: Path) -> None:
+    def mounted(name: str) -> str | None:
+        """The digest that a pod would find now."""
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        listed = json.loads(operated.cluster.kubectl("get", "cm", "-n", operated.namespace, "-o", "json").stdout)
+        for found in listed["items"]:
+            for file, packed in (found.get("binaryData") or {}).items():
+                (folder / file).write_bytes(base64.b64decode(packed))
+        revision = Mount(str(folder)).own(operated.namespace, name)
+        return revision and revision.digest
+
+    def live(name: str) -> str:
+        return str(operated.get("emt", name)["status"]["digest"])
+
+    operated.template()
+    operated.template(name="other")
+    for name in ("receipt", "other"):
+        operated.until("emt", name, "Reconciled")
+    until(lambda: (mounted("receipt"), mounted("other")) == (live("receipt"), live("other")), "both to be there")
+    operated.template("<p>Edited {{ order }}</p>")
+    operated.delete("emt", "other")
+    operated.until("emt", "receipt", "Reconciled")
+    until(lambda: (mounted("receipt"), mounted("other")) == (live("receipt"), None), "the edit, and the other to go")
 
 
 def test_the_longest_source_fits_beside_the_annotations(operated: Operated) -> None:

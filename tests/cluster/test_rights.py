@@ -18,6 +18,7 @@ ALLOWED = {
     ("", "events"): {"create"},
 }
 LEASE = {("coordination.k8s.io", "leases"): {"get", "patch"}}
+SHARDS = {("", "configmaps"): {"get", "patch"}}
 
 
 def rights(cluster: ControlPlane, account: str, namespace: str) -> dict[tuple[str, str], set[str]]:
@@ -49,7 +50,8 @@ def rights(cluster: ControlPlane, account: str, namespace: str) -> dict[tuple[st
 def test_for_all_namespaces(own_cluster: ControlPlane) -> None:
     own_cluster.kubectl("create", "namespace", "mail")
     admit(own_cluster, "mail")
-    assert rights(own_cluster, "mail:mailboat-operator", "mail") == ALLOWED | LEASE
+    both = {("", "configmaps"): {"get", "list", "watch", "patch"}}
+    assert rights(own_cluster, "mail:mailboat-operator", "mail") == ALLOWED | LEASE | both
     assert rights(own_cluster, "mail:mailboat-operator", "default") == ALLOWED
 
 
@@ -57,16 +59,20 @@ def test_for_some_namespaces_it_may_nothing_in_the_others(cluster: ControlPlane)
     home, served, other = (cluster.namespace() for _ in range(3))
     admit(cluster, home, f"operator.watchNamespaces={{{served}}}")
     account = f"{home}:mailboat-operator"
-    assert rights(cluster, account, home) == LEASE
+    assert rights(cluster, account, home) == LEASE | SHARDS
     assert rights(cluster, account, served) == ALLOWED
     assert rights(cluster, account, other) == {}
 
 
-def test_the_lease_of_somebody_else_is_out_of_reach(cluster: ControlPlane, namespace: str) -> None:
+def test_leases_and_config_maps_of_somebody_else_are_out_of_reach(cluster: ControlPlane, namespace: str) -> None:
     admit(cluster, namespace, f"operator.watchNamespaces={{{namespace}}}")
     account = f"--as=system:serviceaccount:{namespace}:mailboat-operator"
-    asked = cluster.kubectl("auth", "can-i", "get", "lease/another", "-n", namespace, account, check=False)
-    assert asked.stdout.strip() == "no"
+
+    def may(verb: str, what: str) -> str:
+        return cluster.kubectl("auth", "can-i", verb, what, "-n", namespace, account, check=False).stdout.strip()
+
+    assert [may("get", "lease/another"), may("patch", "configmap/another")] == ["no", "no"]
+    assert [may("get", "lease/mailboat-operator"), may("patch", "configmap/mailboat-templates-31")] == ["yes", "yes"]
 
 
 @pytest.mark.parametrize("component", ["api", "worker", "data"])

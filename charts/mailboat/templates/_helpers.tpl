@@ -179,6 +179,9 @@ key: {{ ternary "database-url" .Values.database.key (empty .Values.database.exis
 {{- define "mailboat.environment" -}}
 {{ include "mailboat.connections" . }}
 - {name: MAILBOAT_METRICS_PORT, value: {{ .Values.monitoring.port | quote }}}
+{{- if include "mailboat.shards" . }}
+- {name: MAILBOAT_MOUNTED, value: /mounted}
+{{- end }}
 {{- if not (hasKey .Values.settings "MAILBOAT_DIST") }}
 - {name: MAILBOAT_DIST, value: /tmp/dist} # outlives the container; its processes share what one of them has compiled
 {{- end }}
@@ -246,6 +249,9 @@ key: {{ ternary "database-url" .Values.database.key (empty .Values.database.exis
 {{- if .Values.templates.configMap }}
             - {name: templates, mountPath: /templates, readOnly: true}
 {{- end }}
+{{- if include "mailboat.shards" . }}
+            - {name: mounted, mountPath: /mounted, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "mailboat.templatesVolume" }}
@@ -253,6 +259,26 @@ key: {{ ternary "database-url" .Values.database.key (empty .Values.database.exis
         - name: templates
           configMap: {name: {{ . }}}
 {{- end }}
+{{- with include "mailboat.shards" . }}
+        # What the operator writes comes into running pods: all are named here, and none has to be there.
+        - name: mounted
+          projected:
+            sources:
+              {{- range splitList "," . }}
+              - configMap: {name: {{ . }}, optional: true}
+              {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The ConfigMaps for declared templates, by name, comma-separated; empty when there are none. */ -}}
+{{- define "mailboat.shards" -}}
+{{- if and .Values.templates.mounted .Values.operator.enabled -}}
+{{- $names := list -}}
+{{- range $number := until 32 -}}
+{{- $names = append $names (printf "%s-templates-%02d" (include "mailboat.fullname" $) $number) -}}
+{{- end -}}
+{{- join "," $names -}}
+{{- end -}}
 {{- end }}
 
 {{- /* Takes a list: root, component, values of the component. Pods of a Deployment keep apart if they can. */ -}}

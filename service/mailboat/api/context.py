@@ -21,6 +21,7 @@ from mailboat.delivery.ring import Doorbell
 from mailboat.limits.bucket import Buckets, Decision, Rate
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
+from mailboat.registry.mount import Mount
 from mailboat.settings import Settings
 from mailboat.telemetry import Traces
 
@@ -54,7 +55,7 @@ class Context:
         # Apart, since FastAPI reads before it asks who calls: strangers must not take the room of mail.
         self.other_bodies = Bodies(settings.bodies_bytes // 4, settings.max_body_bytes, settings.body_seconds)
         self.authenticator = Authenticator(pool)
-        self.catalog = Catalog(Folder(settings.templates), prompt)
+        self.catalog = Catalog(Folder(settings.templates), prompt, Mount(settings.mounted))
         self.attachments = attach.Store(engine.Prompt(pool, STORING_SECONDS))
         self.acceptor = Acceptor(settings.database_url, self.doorbell)
         self.guard = suppressions.Guard(prompt)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import asyncpg
 
+from mailboat.db import engine
 from mailboat.domain import revision
 from mailboat.domain.revision import Revision
 from mailboat.registry.folder import Folder
+from mailboat.registry.mount import Mount
 
 LOOK_AGAIN_SECONDS = 0.2  # how long a folder's answer is taken for true
 HEAD_SECONDS = 1.0  # how long a head is taken for true, should the notification of its change be lost
@@ -69,8 +71,8 @@ class _Head:
 class Catalog:
     """One per process."""
 
-    def __init__(self, folder: Folder, pool: asyncpg.Pool) -> None:
-        self._folder, self._pool = folder, pool
+    def __init__(self, folder: Folder, pool: asyncpg.Pool, mount: Mount | None = None) -> None:
+        self._folder, self._pool, self._mount = folder, pool, mount or Mount("")
         self._seen: dict[str, _Seen] = {}
         self._absent: dict[str, float] = {}  # names that the folder did not have, and when
         self._heads: OrderedDict[tuple[str, str], _Head] = OrderedDict()
@@ -79,7 +81,12 @@ class Catalog:
 
     async def resolve(self, namespace: str, name: str) -> Revision | None:
         """The live revision of a template, or None. Raises TemplateFault; what `engine.AWAY` names."""
-        head = await self._head(namespace, name)
+        try:
+            head = await self._head(namespace, name)
+        except engine.AWAY:
+            if (mounted := self._without_postgres(namespace, name)) is None:
+                raise
+            return mounted
         found = None if head.own else self._from_folder(name)
         if found is None or found.digest == head.instead_of:
             return await self.load(head.digest) if head.digest else None
@@ -94,13 +101,13 @@ class Catalog:
 
     async def load(self, digest: str) -> Revision | None:
         """The revision with this digest. Raises what `engine.AWAY` names."""
-        found = self._revisions.get(digest)
+        found = self._revisions.get(digest) or self._mount.load(digest)
         if found is None:
             row = await self._pool.fetchrow(_SOURCES, digest)
             if row is None:
                 return None
             found = Revision(row["name"], digest, revision.decode(row["body"].encode()))
-            self._remember(found)
+        self._remember(found)
         return found
 
     async def keep(self, found: Revision) -> None:
@@ -131,6 +138,16 @@ class Catalog:
             name = place.rpartition("/")[2]
             for key in [key for key in self._heads if key[1] == name]:  # what is shared is seen from elsewhere
                 del self._heads[key]
+
+    def _without_postgres(self, namespace: str, name: str) -> Revision | None:
+        """From the mount, in the order of `_HEAD`. What the folder has counts if Postgres is known to keep it too, for
+        those who render it."""
+        if (own := self._mount.own(namespace, name)) is not None:
+            return own
+        found = self._from_folder(name)
+        if found is not None:
+            return found if found.digest in self._kept else None
+        return self._mount.shared(name)
 
     def _from_folder(self, name: str) -> Revision | None:
         seen, absent = self._seen.get(name), self._absent.get(name)

@@ -37,6 +37,7 @@ from mailboat.providers.records import Directory
 from mailboat.providers.registry import of_settings
 from mailboat.registry.catalog import Catalog
 from mailboat.registry.folder import Folder
+from mailboat.registry.mount import Mount
 from mailboat.render import artifacts
 from mailboat.render.pools import Pools
 from mailboat.settings import Settings
@@ -139,7 +140,7 @@ class Worker:
             pool=pool,
             claimer=self._claimer,
             booker=self._booker,
-            catalog=Catalog(Folder(settings.templates), pool),
+            catalog=Catalog(Folder(settings.templates), pool, Mount(settings.mounted)),
             renderer=self._renderer,
             routes=Routes(providers, self._breakers, Turns(self._redis), settings.default_route),
             retries=retry.Policy(settings.retry_attempts, settings.retry_base_seconds, settings.retry_cap_seconds),
