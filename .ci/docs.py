@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from mailboat import settings
 from mailboat.api import problems
-from mailboat.cli import roles
+from mailboat.cli import commands, examples, roles
 from mailboat_crds import conditions, models
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -183,7 +185,89 @@ def chart_values(schema: dict[str, Any], values: Any) -> Iterator[tuple[str, Any
     return below(schema, values, "")
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "problems.md": problems_page}
+CLI = """\
+<!-- Written by `make docs` from service/mailboat/cli. -->
+# The command line
+
+`mailboat COMMAND --help` says the same as this page. `mailboat up` and the [roles](operations.md#roles) start
+Mailboat or a part of it; every other command speaks to the API or, where its options have `--data`, to the database
+itself.
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+| 0 | It worked. |
+| 1 | It did not: a refusal, a fault, nothing there; `diff` found differences, `doctor` something that failed. |
+| 2 | The command line or a setting is wrong; nothing was done. |
+| 130 | Interrupted by Ctrl-C. |
+
+An error is on stderr: `mailboat: `, what is wrong, and what to do about it. What was asked for goes to stdout, as a
+table for people or with `--output json` for programs; progress goes to stderr, and only where that is a terminal.
+
+## Who you are
+
+Commands that speak to the API have these options. What is typed comes first; then the `client.json` of a `--data-dir`
+that is typed; then the environment; then `data/client.json`, where `mailboat up` leaves it: on its machine, in its
+folder, none is needed.
+
+| option | environment | meaning |
+| --- | --- | --- |
+| `--url` | `MAILBOAT_URL` | Where the API is. |
+| `--token` | `MAILBOAT_ADMIN_TOKEN` | Admin token. |
+| `--key`, `--secret` | `MAILBOAT_API_KEY`, `MAILBOAT_API_SECRET` | The API key of a client, and its secret. |
+| `--data-dir` | | Data folder of `mailboat up`; its `client.json` says what is not said otherwise. |
+
+## Completion
+
+```
+mailboat completion bash > ~/.local/share/bash-completion/completions/mailboat
+mailboat completion zsh > "${fpath[1]}/_mailboat"
+mailboat completion fish > ~/.config/fish/completions/mailboat.fish
+```
+
+Commands, options and their choices are completed, and where the server answers within a second also the names of
+clients, providers, templates and webhook endpoints.
+
+## Commands
+"""
+SAID_ABOVE = {"url", "admin_token", "api_key", "api_secret", "data_dir"}
+
+
+def cli_page() -> str:
+    top = click.Context(commands.cli, info_name="mailboat")
+    return CLI + "".join(command_section(context) for context in leaves(top))
+
+
+def leaves(context: click.Context) -> Iterator[click.Context]:
+    """A context for each command that does something, as its help sees it."""
+    if not isinstance(context.command, click.Group):
+        yield context
+        return
+    for name in context.command.list_commands(context):
+        command = context.command.get_command(context, name)
+        assert command is not None
+        yield from leaves(click.Context(command, info_name=name, parent=context, **command.context_settings))
+
+
+def command_section(context: click.Context) -> str:
+    command = context.command
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    told = inspect.cleandoc(
+        (command.help or "").partition("\b")[0]
+    ).rstrip()  # what follows is said above, or an example
+    options = [one for one in command.params if isinstance(one, click.Option) and one.name not in SAID_ABOVE]
+    shown = [option.get_help_record(context) for option in options]
+    table = "".join(row(f"`{names}`", " ".join(note.split())) for names, note in filter(None, shown))
+    parts = [f"\n### {context.command_path}\n", told, f"\n```\n{usage}\n```\n"]
+    if table:
+        parts.append(f"| option | meaning |\n| --- | --- |\n{table}")
+    if found := examples.EXAMPLES.get(context.command_path.partition(" ")[2]):
+        parts.append("```\n" + "\n".join(found) + "\n```\n")
+    return "\n".join(parts)
+
+
+PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "problems.md": problems_page, "cli.md": cli_page}
 PAGES |= {f"resources/{kind.name.lower()}.md": partial(resource_page, kind) for kind in models.KINDS.values()}
 PAGES["../charts/mailboat/README.md"] = chart_page
 

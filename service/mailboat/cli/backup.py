@@ -37,10 +37,6 @@ def backup(file: Path, templates: Path | None, force: bool, form: str, data: Pat
 
     It is the state of one moment, while everybody goes on working. Sealed secrets are in it as they are; the sealing
     key never is. FILE gets mode 0600, for it holds mail.
-
-    \b
-    Example:
-      mailboat backup /backups/mailboat-$(date +%F).zip
     """
     if file.exists() and not force:
         raise MailboatError(f"{file} is there already: choose another name, or --force.")
@@ -87,10 +83,6 @@ def restore(file: Path, templates: Path | None, force: bool, hold: bool, form: s
 
     Every part of Mailboat has to be stopped. An interrupted run is simply begun again. A backup of an older Mailboat
     is migrated. Give the sealing key that belongs to it: MAILBOAT_SEALING_KEY, or DATA/sealing-key.
-
-    \b
-    Example:
-      mailboat restore /backups/mailboat-2026-11-24.zip --data data && mailboat up --data data
     """
     with _opened(file) as opened:
         answer, lost = asyncio.run(_restore(opened, templates, data.expanduser().resolve(), force=force, hold=hold))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mailboat.cli import output
+from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
 from mailboat.cli.options import Identity, connected, identity
 
@@ -81,7 +81,7 @@ def create(place: Identity, session: Session, form: str, **given: Any) -> None:
 
 
 @client.command("get")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME", shell_complete=completion.clients)
 @connected("admin")
 def get(place: Identity, session: Session, form: str) -> None:
     """Show a client."""
@@ -96,7 +96,7 @@ def list_(session: Session, form: str) -> None:
 
 
 @client.command("update")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME", shell_complete=completion.clients)
 @_fields
 @connected("admin")
 def update(place: Identity, session: Session, form: str, **given: Any) -> None:
@@ -108,7 +108,7 @@ def update(place: Identity, session: Session, form: str, **given: Any) -> None:
 
 
 @client.command("suspend")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME", shell_complete=completion.clients)
 @connected("admin")
 def suspend(place: Identity, session: Session, form: str) -> None:
     """Stop a client from sending, at once."""
@@ -116,7 +116,7 @@ def suspend(place: Identity, session: Session, form: str) -> None:
 
 
 @client.command("resume")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]NAME", shell_complete=completion.clients)
 @connected("admin")
 def resume(place: Identity, session: Session, form: str) -> None:
     """Let a suspended client send again."""

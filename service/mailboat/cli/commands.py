@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import NamedTuple
 
 import click
 
 import mailboat
+from mailboat import settings
+from mailboat.cli import completion, examples, roles
 from mailboat.cli.roles import ROLES
 
 
@@ -27,34 +30,50 @@ COMMANDS = {
     "diff": Lazy("mailboat.cli.diff:diff", "Show what applying manifests would change."),
     "export": Lazy("mailboat.cli.export:export", "Print what was applied as manifests for a cluster."),
     "client": Lazy("mailboat.cli.client:client", "Create, read and change clients: who may send."),
-    "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys."),
+    "key": Lazy("mailboat.cli.key:key", "Make, list, rotate and revoke a client's keys; change the sealing key."),
     "send": Lazy("mailboat.cli.send:send", "Send a mail."),
     "template": Lazy("mailboat.cli.template:template", "Write, preview, check and render templates, without a server."),
-    "message": Lazy("mailboat.cli.message:message", "Find messages and read what became of them."),
+    "message": Lazy("mailboat.cli.message:message", "Find messages, read what became of them, cancel."),
     "dlq": Lazy("mailboat.cli.dlq:dlq", "Mail that stopped: look, replay, release, fail."),
     "backup": Lazy("mailboat.cli.backup:backup", "Write the whole installation to one file."),
     "restore": Lazy("mailboat.cli.backup:restore", "Put everything back from a backup."),
     "archive": Lazy("mailboat.cli.archive:archive", "Write old months of messages to files, then drop them."),
     "suppression": Lazy("mailboat.cli.suppression:suppression", "Addresses that must not be mailed again."),
     "provider": Lazy("mailboat.cli.provider:provider", "Providers, and whether mail goes through them."),
-    "webhook": Lazy("mailboat.cli.webhook:webhook", "Explain the webhooks that providers send."),
+    "webhook": Lazy("mailboat.cli.webhook:webhook", "Where clients are told of events; what providers' webhooks say."),
+    "completion": Lazy(
+        "mailboat.cli.completion:completion", "Print what bash, zsh or fish needs to complete commands."
+    ),
     "doctor": Lazy("mailboat.cli.doctor:doctor", "Check the whole installation, and say what to do."),
     "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),
 }
+
+
+@functools.cache
+def _loaded(name: str) -> click.Command:
+    module, _, attribute = COMMANDS[name].place.partition(":")
+    return examples.attach(name, getattr(importlib.import_module(module), attribute))
+
+
+def _role(name: str) -> click.Command:
+    """What completion and the reference know of a role; it is started by `roles.start`, without click."""
+    flags = [
+        click.Option([roles.flag(field)], help=f"Overrides {settings.variable(field)}.") for field in ROLES[name].flags
+    ]
+    every = click.Option(["--settings"], is_flag=True, help="List every setting with its default.")
+    return click.Command(name, params=[*flags, every], help=ROLES[name].summary)
 
 
 class LazyGroup(click.Group):
     """A group whose commands are imported by need."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *ROLES]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        if cmd_name in COMMANDS:
+            return _loaded(cmd_name)
+        return _role(cmd_name) if cmd_name in ROLES else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -75,7 +94,9 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. Raises MailboatError and KeyboardInterrupt."""
     try:
-        status = cli.main(arguments, prog_name="mailboat", standalone_mode=False)
+        status = cli.main(
+            arguments, prog_name=completion.PROGRAM, complete_var=completion.VARIABLE, standalone_mode=False
+        )
     except click.ClickException as error:  # wrong usage: click's own text names the option and the help
         error.show()
         return error.exit_code

@@ -42,10 +42,11 @@ class Refused(MailboatError):
 
 
 class Api:
-    """The REST API as one caller sees it."""
+    """The REST API as one caller sees it. `seconds`: how long an answer may take."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url, self._headers = url.rstrip("/"), dict(headers)
+        self.seconds = SECONDS
         self._here = urllib.parse.urlsplit(url).hostname in LOOPBACK  # no proxy leads to this machine
 
     def get(self, path: str, **filters: Any) -> Any:
@@ -98,7 +99,7 @@ class Api:
         import httpx
 
         try:
-            with httpx.Client(base_url=self._url, timeout=SECONDS, trust_env=not self._here) as client:
+            with httpx.Client(base_url=self._url, timeout=self.seconds, trust_env=not self._here) as client:
                 yield client
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"--url {self._url!r}: {error}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mailboat.cli import output
+from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
 from mailboat.cli.options import Identity, connected, identity, seconds
 from mailboat.errors import MailboatError
@@ -22,7 +22,7 @@ def key() -> None:
 
 
 @key.command("create")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT", shell_complete=completion.clients)
 @click.option("--expires", type=seconds, metavar="DURATION", help="How long it works.  [default: without end]")
 @connected("admin")
 def create(place: Identity, expires: int | None, session: Session, form: str) -> None:
@@ -31,7 +31,7 @@ def create(place: Identity, expires: int | None, session: Session, form: str) ->
 
 
 @key.command("list")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT", shell_complete=completion.clients)
 @connected("admin")
 def list_(place: Identity, session: Session, form: str) -> None:
     """Show a client's keys, without their secrets."""
@@ -39,7 +39,7 @@ def list_(place: Identity, session: Session, form: str) -> None:
 
 
 @key.command("rotate")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT", shell_complete=completion.clients)
 @click.option(
     "--overlap",
     type=seconds,
@@ -55,7 +55,7 @@ def rotate(place: Identity, overlap: int, session: Session, form: str) -> None:
 
 
 @key.command("revoke")
-@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT")
+@click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT", shell_complete=completion.clients)
 @click.argument("name", metavar="KEY")
 @connected("admin")
 def revoke(place: Identity, name: str, session: Session, form: str) -> None:
@@ -77,10 +77,6 @@ def reseal(data: Path, form: str) -> None:
 
     To change the sealing key: put the new one first (NEW,OLD), restart every part, run this, and take the old one out.
     The exit code is 1 when a secret cannot be read with any of the keys; the others are sealed nevertheless.
-
-    \b
-    Example:
-      MAILBOAT_SEALING_KEY="$NEW,$OLD" mailboat key reseal
     """
     found, resealed, lost = asyncio.run(_reseal(data.expanduser().resolve()))
     output.show({"secrets": found, "resealed": resealed, "lost": len(lost)}, form)

@@ -16,7 +16,7 @@ COLUMNS = ("id", "status", "template", "to", "created_at")
 
 @click.group()
 def message() -> None:
-    """Find messages and read what became of them."""
+    """Find messages, read what became of them, cancel those that wait."""
 
 
 @message.command("list")
@@ -42,6 +42,14 @@ def list_(tag: tuple[tuple[str, str], ...], limit: int, session: Session, form: 
 def get(identifier: str, session: Session, form: str) -> None:
     """Show a message with its recipients, attempts and events."""
     output.show(session.sender().get(path(identifier)), form)
+
+
+@message.command("cancel")
+@click.argument("identifier", metavar="ID")
+@connected("sender")
+def cancel(identifier: str, session: Session, form: str) -> None:
+    """Stop a message that waits for its time."""
+    output.show(session.sender().post(f"{path(identifier)}/cancel"), form)
 
 
 def path(identifier: str) -> str:

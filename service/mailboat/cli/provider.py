@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mailboat.cli import output
+from mailboat.cli import completion, output
 from mailboat.cli.connection import Api, Session
 from mailboat.cli.options import connected
 from mailboat.errors import MailboatError
@@ -29,7 +29,7 @@ def list_(session: Session, form: str) -> None:
 
 
 @provider.command("open")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.providers)
 @click.option("--reason", default="", help="Why, for the history.")
 @connected("admin")
 def open_(session: Session, form: str, name: str, reason: str) -> None:
@@ -38,7 +38,7 @@ def open_(session: Session, form: str, name: str, reason: str) -> None:
 
 
 @provider.command("close")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.providers)
 @click.option("--reason", default="", help="Why, for the history.")
 @connected("admin")
 def close(session: Session, form: str, name: str, reason: str) -> None:
@@ -47,7 +47,7 @@ def close(session: Session, form: str, name: str, reason: str) -> None:
 
 
 @provider.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.providers)
 @connected("admin")
 def test(session: Session, form: str, name: str) -> None:
     """Connect and authenticate; nothing is sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mailboat import settings
@@ -29,12 +30,23 @@ ROLES = {
 }
 
 
+ABOVE_ALL = {
+    "database_url": "PostgreSQL: all that must survive",
+    "redis_url": "Valkey: hints and limits",
+    "admin_token": "of /admin and of the dashboard",
+    "templates": "folder with templates",
+    "sealing_key": "seals the secrets of providers",
+}
+"""The settings that nearly every installation has."""
+
+
 def start(name: str, arguments: list[str]) -> int:
     """Run a role until it is told to stop; flags override the environment. Raises ConfigurationError."""
     role = ROLES[name]
-    if {"-h", "--help"} & set(arguments):
-        print(page(name))
-        return 0
+    for asked, written in PAGES.items():
+        if asked in arguments:
+            print(written(name))
+            return 0
     chosen = settings.load({**os.environ, **overrides(name, arguments)})
     getattr(importlib.import_module(role.module), role.function)(chosen)
     return 0
@@ -67,16 +79,23 @@ def overrides(name: str, arguments: list[str]) -> dict[str, str]:
 
 
 def page(name: str) -> str:
-    """The help of a role: its flags, then every setting with its default."""
-    notes = settings_notes()
+    """The help of a role: its flags, the few settings without which nothing runs, and where the others are."""
     lines = [f"Usage: mailboat {name} [OPTIONS]", "", f"  {ROLES[name].summary}", "", "Options:"]
     lines += [
-        f"  {flag(field)} {field.rpartition('_')[2].upper():<12} overrides {settings.variable(field)}"
+        f"  {flag(field)} {field.rpartition('_')[2].upper():<11} overrides {settings.variable(field)}"
         for field in ROLES[name].flags
     ]
-    lines += ["  --help             show this page", "", "Settings, from the environment:"]
-    for field, default in notes.items():
-        lines += [f"  {settings.variable(field)}={default[0]}", f"      {default[1]}"]
+    lines += ["  --settings         list every setting with its default", "  -h, --help         show this page", ""]
+    lines += ["Settings come from the environment, these above all:"]
+    lines += [f"  {settings.variable(field):<22}{note}" for field, note in ABOVE_ALL.items()]
+    return "\n".join([*lines, "", "Example:", f"  DATABASE_URL=postgresql://mailboat@db/mailboat mailboat {name}"])
+
+
+def settings_page() -> str:
+    """Every setting with its default and meaning."""
+    lines = []
+    for field, (default, note) in settings_notes().items():
+        lines += [f"{settings.variable(field)}={default}", f"    {note}"]
     return "\n".join(lines)
 
 
@@ -97,3 +116,7 @@ def settings_notes() -> dict[str, tuple[str, str]]:
         and isinstance(note.value, ast.Constant)
         and isinstance(note.value.value, str)
     }
+
+
+PAGES: dict[str, Callable[[str], str]] = {"-h": page, "--help": page, "--settings": lambda _: settings_page()}
+"""What is printed in place of starting the role."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mailboat.cli import message, output
+from mailboat.cli import completion, message, output
 from mailboat.cli.connection import Api, Session
 from mailboat.cli.options import attachment, connected, content, mapping, pair
 from mailboat.errors import MailboatError
@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.2
 
 
 @click.command()
-@click.argument("template", required=False)
+@click.argument("template", required=False, shell_complete=completion.templates)
 @click.option("--to", multiple=True, required=True, metavar="ADDRESS", help="Recipient; may be repeated.")
 @click.option("--cc", multiple=True, metavar="ADDRESS", help="May be repeated.")
 @click.option("--bcc", multiple=True, metavar="ADDRESS", help="May be repeated.")

@@ -1,4 +1,4 @@
-"""`mailboat webhook`: what a provider's webhook means. Needs neither server nor database."""
+"""`mailboat webhook`: the endpoints of a client; and without a server, what a provider's webhook means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mailboat.cli import endpoint
 from mailboat.errors import MailboatError
 from mailboat.webhooks import registry
 
@@ -15,7 +16,11 @@ SHOWN = ("event", "recipient", "provider_message_id", "event_id", "at", "bounce"
 
 @click.group()
 def webhook() -> None:
-    """Read the webhooks that providers send."""
+    """Where clients want to be told of events, and reading the webhooks that providers send."""
+
+
+for command in endpoint.COMMANDS:
+    webhook.add_command(command)
 
 
 @webhook.command("explain")

@@ -1,13 +1,16 @@
 """What the command line does before it does anything: help, versions, wrong usage, which part is started."""
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from mailboat import __version__
-from mailboat.cli import commands, roles
+from mailboat.cli import commands, completion, examples, roles
 from mailboat.settings import Settings
 
 HEAVY = {"click", "httpx", "sqlalchemy", "alembic", "asyncpg", "fastapi", "yaml", "jinja2", "redis"}
@@ -33,12 +36,89 @@ def test_every_command_has_help(mailboat, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("role", roles.ROLES)
-def test_every_role_has_help_with_its_flags_and_all_settings(mailboat, role: str) -> None:
+def test_the_help_of_a_role_is_short_and_says_where_all_settings_are(mailboat, role: str) -> None:
     status, out, _ = mailboat(role, "--help")
     assert status == 0
     assert all(roles.flag(field) in out for field in roles.ROLES[role].flags)
-    assert "MAILBOAT_HEARTBEAT_SECONDS=1.0\n      How often a worker says that it lives." in out
-    assert "DATABASE_URL=" in out
+    assert "DATABASE_URL" in out
+    assert len(out.splitlines()) < 25
+    assert (
+        "MAILBOAT_HEARTBEAT_SECONDS=1.0\n    How often a worker says that it lives." in mailboat(role, "--settings")[1]
+    )
+
+
+def leaves(context: click.Context) -> Iterator[click.Context]:
+    """A context for each command that does something, but for the roles."""
+    if not isinstance(context.command, click.Group):
+        yield context
+        return
+    for name in context.command.list_commands(context):
+        if name not in roles.ROLES:
+            command = context.command.get_command(context, name)
+            yield from leaves(click.Context(command, info_name=name, parent=context))
+
+
+def test_every_command_has_an_example_in_its_help_that_the_command_line_understands(
+    mailboat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "addresses.csv").write_text("address\nada@example.com\n")
+    found = {
+        context.command_path.partition(" ")[2]: context
+        for context in leaves(click.Context(commands.cli, info_name="mailboat"))
+    }
+    assert examples.EXAMPLES.keys() == found.keys()
+    for path, lines in examples.EXAMPLES.items():
+        shown = found[path].command.get_help(found[path])
+        for line in lines:
+            assert line in shown
+            words = shlex.split(line)[1 + len(path.split()) :]
+            found[path].command.make_context(path, words, parent=found[path].parent).close()
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_each_shell_gets_a_script_for_its_completion(mailboat, shell: str) -> None:
+    status, out, err = mailboat("completion", shell)
+    assert (status, err) == (0, "")
+    assert f"_MAILBOAT_COMPLETE={shell}_complete" in out
+
+
+@pytest.fixture
+def completed(mailboat, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """completed(line): what Tab offers at the end of it."""
+
+    def ask(line: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        monkeypatch.setenv("_MAILBOAT_COMPLETE", "bash_complete")
+        status, out, err = mailboat()
+        assert (status, err) == (0, "")
+        return [line.partition(",")[2] for line in out.split()]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("mailboat arch", ["archive"]),
+        ("mailboat wo", ["worker"]),
+        ("mailboat key ro", ["rotate"]),
+        ("mailboat worker --", ["--name", "--settings", "--help"]),
+        ("mailboat message list --lane ", ["high", "normal", "bulk"]),
+        ("mailboat client get --url http://127.0.0.1:1 --token t ", []),
+    ],
+)
+def test_commands_options_and_choices_are_completed(completed, line: str, offered: list[str]) -> None:
+    assert completed(line) == offered
+
+
+def test_an_interrupted_command_ends_with_130_and_says_nothing(mailboat, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(roles, "migrate", interrupted)
+    assert mailboat("migrate") == (130, "", "")
 
 
 @pytest.mark.parametrize(

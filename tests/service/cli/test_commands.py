@@ -1,11 +1,14 @@
 """The commands against a real API: each as a person or a script would use it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from mailboat.cli import endpoint
 
 
 @pytest.fixture
@@ -135,6 +138,50 @@ def test_a_table_shows_the_same_in_columns(mailboat: Any, run: Any, client: str)
     assert status == 0
     assert header.split()[:3] == ["namespace", "name", "suspended"]
     assert any(row.split()[:2] == client.split("/") for row in rows)
+
+
+def test_a_message_that_waits_for_its_time_is_cancelled(at: Any, mailboat: Any, run: Any) -> None:
+    time = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    later = at("send", "--to", "a@example.com", "--subject", "x", "--text", "x", "--send-at", time)
+    assert at("message", "cancel", later["id"])["status"] == "cancelled"
+    sent = at("send", "--to", "a@example.com", "--subject", "x", "--text", "x", "--watch")
+    status, _, err = mailboat("message", "cancel", sent["id"], "--data-dir", run.data)
+    assert (status, "only scheduled messages can be cancelled" in err) == (1, True)
+
+
+def test_an_endpoint_of_webhooks_lives_from_create_to_delete(at: Any, mailboat: Any, run: Any) -> None:
+    made = at("webhook", "create", "https://shop.example.invalid/mail", "--event", "delivered", "--event", "bounced")
+    assert made["secret"].startswith("whsec_")
+    assert [(one["id"], "secret" in one) for one in at("webhook", "list")] == [(made["id"], False)]
+    assert at("webhook", "update", made["id"], "--event", "bounced")["events"] == ["bounced"]
+    assert at("webhook", "rotate", made["id"], "--overlap", "1h")["secret"] != made["secret"]
+    assert at("webhook", "pause", made["id"])["state"] == "paused"
+    assert at("webhook", "resume", made["id"])["state"] == "active"
+    assert at("webhook", "test", made["id"])["delivery_id"] == at("webhook", "log", made["id"])[0]["id"]
+    assert mailboat("webhook", "log", made["id"], "--data-dir", run.data)[1].splitlines()[1].split()[1] == "test"
+    assert at("webhook", "replay", made["id"]) == {"replayed": 0}
+    assert at("webhook", "get", made["id"])["url"] == "https://shop.example.invalid/mail"
+    assert at("webhook", "delete", made["id"]) == {"deleted": made["id"]}
+    assert at("webhook", "list") == []
+    assert mailboat("webhook", "get", made["id"], "--data-dir", run.data)[0] == 1
+
+
+def test_the_log_of_an_endpoint_says_what_came_of_the_last_try() -> None:
+    tries = [{"status": None, "detail": "no answer"}, {"status": 500, "detail": "the endpoint answered 500"}]
+    assert endpoint.answer({"tries": tries}) == "500 the endpoint answered 500"
+    assert endpoint.answer({"tries": tries[:1]}) == "no answer"
+    assert endpoint.answer({"tries": []}) == ""
+
+
+def test_names_of_clients_and_templates_are_completed(
+    mailboat: Any, run: Any, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_MAILBOAT_COMPLETE", "bash_complete")
+    for line, offered in ((f"client get --data-dir {run.data} {client[:-1]}", client), ("send rec", "receipt")):
+        monkeypatch.chdir(run.data.parent)
+        monkeypatch.setenv("COMP_WORDS", f"mailboat {line}")
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+        assert mailboat()[1] == f"plain,{offered}\n"
 
 
 @pytest.mark.parametrize(
