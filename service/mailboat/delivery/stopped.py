@@ -34,7 +34,8 @@ _NARROWING = ("client", "template", "provider", "error", "since", "until")
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which stopped messages; None narrows nothing. `error` is a part of the last error's text."""
+    """Which stopped messages; None narrows nothing. `error` is a part of the last error's text; `ids` are no more than
+    these."""
 
     states: tuple[State, ...] = (State.DEAD,)
     client: str | None = None
@@ -43,6 +44,7 @@ class Filter(msgspec.Struct, frozen=True):
     error: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    ids: tuple[UUID, ...] | None = None
 
 
 async def page(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None) -> dict[str, Any]:
@@ -188,6 +190,7 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
         ("position(lower({}) in lower(q.error)) > 0", wanted.error),
         ("q.updated_at >= {}", wanted.since),
         ("q.updated_at < {}", wanted.until),
+        ("q.id = any({}::uuid[])", wanted.ids),
     ):
         if value is not None:
             values.append(value)

@@ -126,6 +126,25 @@ addEventListener("click", async (event) => {
   }
 });
 
+// How many are ticked; what acts on them waits until some are.
+const markPicked = () => {
+  const bar = document.getElementById("bulk");
+  if (!bar) return;
+  const boxes = [...document.querySelectorAll("main [name=id][type=checkbox]")];
+  const count = boxes.filter((box) => box.checked).length;
+  const all = bar.querySelector("[data-all]");
+  all.checked = count > 0 && count === boxes.length;
+  all.indeterminate = count > 0 && count < boxes.length;
+  bar.querySelector("[data-picked]").textContent = count ? `${count} selected` : "None selected";
+  for (const button of bar.querySelectorAll("[data-needs-picked]")) button.disabled = !count;
+};
+addEventListener("change", ({ target }) => {
+  if ("all" in target.dataset) for (const box of document.querySelectorAll("main [name=id][type=checkbox]")) box.checked = target.checked;
+  if (target.matches("[data-all], [name=id]")) markPicked();
+});
+addEventListener("DOMContentLoaded", markPicked);
+addEventListener("htmx:afterSettle", markPicked);
+
 // A plot's tooltip, written into its legend at once.
 addEventListener("pointerover", ({ target }) => {
   const readout = target.closest?.(".hits rect") && target.closest("figure").querySelector(".readout");

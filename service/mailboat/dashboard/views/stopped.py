@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, form, identifier
+from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, fields, form, identifier
 from mailboat.db.states import State
 from mailboat.delivery import diagnosis, stopped
 
 GROUPS, ROWS, PAGE = 12, 5, 50
 KINDS = {"dead": State.DEAD, "failed": State.FAILED}
+# What is done to some of them, while it is done and afterwards.
+ACTS = {"release": ("Sending", "queued again"), "fail": ("Failing", "not sent again")}
 FIELDS = ("status", "client", "provider", "template", "q")
 
 _COUNTS = "select state, count(*) from queue where state in (4, 5, 7) group by state"
@@ -33,8 +36,10 @@ class Stopped:
             ("GET", "/ui/dead-letters", self.dead),
             ("GET", "/ui/dead-letters/of", self.of),
             ("POST", "/ui/dead-letters/replay", self.replay),
+            ("POST", "/ui/dead-letters/selected", self.selected),
             ("POST", "/ui/dead-letters/{message_id}/replay", self.replay_one),
             ("GET", "/ui/held", self.held),
+            ("POST", "/ui/held/all/{act}", self.decide),
             ("POST", "/ui/held/{message_id}/release", self.release),
             ("POST", "/ui/held/{message_id}/fail", self.fail),
         ]
@@ -87,14 +92,40 @@ class Stopped:
         wanted = _filter(given, error=error or given["q"] or None, until=began)
         result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
         done += result["done"]
+        kept = {**{name: given[name] for name in FIELDS}, "error": error}
+        return self._job("/ui/dead-letters/replay", kept, began, done, result, back=_back(given["status"]))
+
+    async def selected(self, request: Request) -> Response:
+        """Those that were ticked, in one go."""
+        asked = await fields(request)
+        given = _given(dict(asked))
+        wanted = stopped.Filter(states=(KINDS[given["status"]],), ids=_ticked(asked))
+        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+        return self._job("", {}, datetime.now(UTC), result["done"], result, back=_back(given["status"]))
+
+    def _job(
+        self,
+        again: str,
+        kept: dict[str, str],
+        began: datetime,
+        done: int,
+        result: dict[str, Any],
+        *,
+        back: str,
+        act: str = "release",
+    ) -> Response:
+        """How far it has come; where more remain, the answer asks `again` for them."""
+        doing, ended = ACTS[act]
+        remaining = result["remaining"] if result["done"] and again else 0
         return self._desk.pages(
             "job.html",
-            given=given,
-            error=error,
-            until=began.isoformat(),
+            again=again,
+            kept={**kept, "until": began.isoformat(), "done": str(done)},
             done=done,
-            remaining=result["remaining"] if result["done"] else 0,
-            left=result["remaining"],
+            remaining=remaining,
+            doing=doing,
+            ended=ended,
+            back=back,
         )
 
     async def replay_one(self, message_id: str) -> Response:
@@ -107,6 +138,23 @@ class Stopped:
         wanted = stopped.Filter(states=(State.HELD,))
         found = await stopped.page(self._desk.pool, wanted, limit=PAGE, cursor=cursor or None)
         return self._desk.pages("held.html", found=found, counts=await self._counts())
+
+    async def decide(self, request: Request, act: str) -> Response:
+        """The held mail that was ticked, or all of it, is released or failed."""
+        if act not in ACTS:
+            raise Unknown
+        asked = await fields(request)
+        single = dict(asked)
+        everything = "all" in single
+        began = _moment(single.get("until", ""))
+        done = int(single["done"]) if single.get("done", "").isdecimal() else 0
+        wanted = stopped.Filter(states=(State.HELD,), until=began, ids=None if everything else _ticked(asked))
+        if act == "release":
+            result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+        else:
+            result = await stopped.give_up_all(self._desk.pool, wanted, ACTOR)
+        again = f"/ui/held/all/{act}" if everything else ""
+        return self._job(again, {"all": "1"}, began, done + result["done"], result, back="/ui/held", act=act)
 
     async def release(self, message_id: str) -> Response:
         number = identifier(message_id)
@@ -159,6 +207,18 @@ def _filter(given: dict[str, str], *, error: str | None, until: datetime | None 
         error=error,
         until=until,
     )
+
+
+def _back(status: str) -> str:
+    return f"/ui/dead-letters?{urlencode({'status': status})}"
+
+
+def _ticked(asked: list[tuple[str, str]]) -> tuple[UUID, ...]:
+    """The ids that were ticked. Raises Refused for none."""
+    ids = tuple(identifier(value) for name, value in asked if name == "id")
+    if not ids:
+        raise Refused("Tick the messages first.")
+    return ids
 
 
 def _moment(text: str) -> datetime:
