@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from playwright.async_api import Page, expect
 
-from mailboat.registry.catalog import FOLDER, Catalog
+from mailboat.domain.revision import Sources, revise
+from mailboat.registry.catalog import FOLDER, RESOURCE, Catalog
 from mailboat.registry.folder import Folder
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -174,3 +175,21 @@ async def test_revisions_of_what_is_not_live_yet_and_of_what_is_not_there(
     assert refused.status == 422
     await page.goto(f"{site}/ui/templates/receipt/revisions")
     await expect(page.get_by_role("heading", name="Revisions")).to_be_visible()
+
+
+async def test_what_is_declared_is_seen_at_once_and_nobody_reloads(
+    site: str, page: Page, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    catalog = Catalog(Folder(tmp_path), pool)
+
+    async def declare(words: str) -> None:
+        sources = Sources("jinja", "index.html.j2", {"index.html.j2": f"<h1>{words}</h1>"}, subject=words)
+        await catalog.publish("default", revise("welcome", sources), RESOURCE)
+
+    await declare("Ahoy")
+    await page.goto(f"{site}/ui/templates/welcome")
+    await expect(page.frame_locator("iframe").get_by_role("heading")).to_have_text("Ahoy")
+    await page.evaluate("window.untouched = true")
+    await declare("Land in sight")
+    await expect(page.frame_locator("iframe").get_by_role("heading")).to_have_text("Land in sight")
+    assert await page.evaluate("window.untouched"), "The page was loaded again."

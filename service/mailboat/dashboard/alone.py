@@ -43,7 +43,7 @@ def app(folder: Path, renderer: Renderer, saves: Saves) -> FastAPI:
     own: list[Route] = [("GET", "/", home), ("GET", "/ui", home), ("GET", "/ui/static/{digest}/{name:path}", static)]
     for method, path, handler in (*own, *shown.routes()):
         routes.add_api_route(path, handler, methods=[method])
-    served = FastAPI(openapi_url=None)
+    served = FastAPI(openapi_url=None, telemetry=telemetry.FRAMEWORKS_OWN)
     served.include_router(routes)
     return served
 

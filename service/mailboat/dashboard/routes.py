@@ -53,6 +53,7 @@ WITHOUT_POSTGRES = (
     "/ui/templates/stream",
 )  # their success says nothing about Postgres
 WITHOUT_LOGIN = ("/ui/static/", login.PATH)
+_HEADS = "select concat_ws(' ', count(*), max(updated_at)) from template_heads"
 PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
 
 
@@ -79,7 +80,7 @@ def router(
     sessions = _sessions(settings)
     page = pages.Pages(assets, login=sessions is not None)
     desk = Desk(pool, settings, page, catalog, renderer, doorbell, orm)
-    saves = Saves(Path(settings.templates).resolve())
+    saves = Saves(Path(settings.templates).resolve(), _declared(pool, catalog))
     feed.on_close(saves.close)
     ui = Dashboard(desk, assets, feed, client_file, sessions)
     views: list[View] = [
@@ -115,6 +116,17 @@ def router(
     for method, path, handler in (*own, *(route for view in views for route in view.routes()), rest):
         routes.add_api_route(path, handler, methods=[method])
     return routes
+
+
+def _declared(pool: asyncpg.Pool, catalog: Catalog) -> Callable[[], Awaitable[str]]:
+    """Asks what was declared last; what the catalogue knew before is not believed any more."""
+
+    async def declared() -> str:
+        found: str = await pool.fetchval(_HEADS)
+        catalog.forget()
+        return found
+
+    return declared
 
 
 def _sessions(settings: Settings) -> Sessions | None:

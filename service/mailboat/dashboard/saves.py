@@ -1,17 +1,21 @@
-"""Live news of the source folder: one watch for all open pages, held only while somebody looks."""
+"""Live news of templates, saved in the source folder or declared: one watch for all open pages, held only while
+somebody looks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from watchfiles import awatch
 
+from mailboat.db import engine
+
 AGAIN = 1.0  # seconds between looks for a folder that is not there
 DEBOUNCE, STEP = 20, 10  # milliseconds
+LOOK_SECONDS = 1.0  # between looks at what was declared
 KEEPALIVE = 15.0  # seconds between comments on a silent stream
 
 log = logging.getLogger(__name__)
@@ -23,8 +27,9 @@ class Saves:
     `close` ends every stream: a server waits for its answers, and a stream has no end of its own.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, declared: Callable[[], Awaitable[str]] | None = None) -> None:
+        """`declared` answers otherwise once something was declared since; it may raise what `engine.AWAY` names."""
+        self._folder, self._declared = folder, declared
         self._viewers: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,6 +73,22 @@ class Saves:
                 self._task = None
 
     async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_folder())
+            if self._declared is not None:
+                group.create_task(self._look(self._declared))
+
+    async def _look(self, declared: Callable[[], Awaitable[str]]) -> None:
+        known = None
+        while True:
+            with contextlib.suppress(*engine.AWAY):
+                found = await declared()
+                if known not in (None, found):
+                    self.tell()
+                known = found
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _watch_folder(self) -> None:
         while True:
             try:
                 async for _ in awatch(self._folder, debounce=DEBOUNCE, step=STEP, rust_timeout=500):
