@@ -26,13 +26,22 @@ class Post(NamedTuple):
     body: bytes
 
 
+class Call(NamedTuple):
+    """One try. What is `lasting` is tried until somebody takes it, as long as its URL is the one that is set."""
+
+    url: str
+    post: Post
+    attempt: int = 1
+    lasting: bool = False
+
+
 class Courier:
     """`log` has the newest calls: what was sent and what was answered."""
 
     def __init__(self, switches: Callable[[], Switches], chance: random.Random) -> None:
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG)
         self._switches, self._chance = switches, chance
-        self._waiting: asyncio.Queue[tuple[str, Post, int]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Call] = asyncio.Queue()
         self._open = 0
         self._senders: list[asyncio.Task[None]] = []
 
@@ -49,11 +58,12 @@ class Courier:
 
     @property
     def open(self) -> int:
-        """How many calls are still to be made."""
+        """How many calls are still to be made; after six tries a lasting one is no longer counted."""
         return self._open
 
     def take(self, posts: Iterable[Post], *, now: bool = False) -> None:
-        """Send these to the webhook, if there is one; `now` is for what the switches shall not delay."""
+        """Send these to the webhook, if there is one. `now` is for greetings: the switches do not delay them, and they
+        last until somebody takes them, since a simulator may well be up before its webhook is."""
         switches = self._switches()
         if not switches.webhook_url:
             return
@@ -63,9 +73,9 @@ class Courier:
         for post in copies:
             delay = 0.0 if now else switches.event_delay + self._chance.uniform(0, switches.event_jitter)
             self._open += 1
-            self._later(delay, (switches.webhook_url, post, 1))
+            self._later(delay, Call(switches.webhook_url, post, lasting=now))
 
-    def _later(self, seconds: float, call: tuple[str, Post, int]) -> None:
+    def _later(self, seconds: float, call: Call) -> None:
         if seconds:
             asyncio.get_running_loop().call_later(seconds, self._waiting.put_nowait, call)
         else:
@@ -73,20 +83,25 @@ class Courier:
 
     async def _send(self) -> None:
         while True:
-            url, post, attempt = await self._waiting.get()
-            status, error = await self._post(url, post)
+            call = await self._waiting.get()
+            status, error = await self._post(call.url, call.post)
             self.log.append({
-                "url": str(httpx.URL(url).copy_with(userinfo=b"")),
-                "headers": post.headers,
-                "body": post.body.decode(),
-                "attempt": attempt,
+                "url": str(httpx.URL(call.url).copy_with(userinfo=b"")),
+                "headers": call.post.headers,
+                "body": call.post.body.decode(),
+                "attempt": call.attempt,
                 "status": status,
                 "error": error,
             })  # fmt: skip
-            if 200 <= status < 300 or status == NEVER_AGAIN or attempt == ATTEMPTS:
+            taken = 200 <= status < 300 or status == NEVER_AGAIN
+            if call.attempt <= ATTEMPTS and (taken or call.attempt == ATTEMPTS):
                 self._open -= 1
-            else:
-                self._later(FIRST_PAUSE * 2 ** (attempt - 1), (url, post, attempt + 1))
+            if not taken and (call.attempt < ATTEMPTS or self._lasts(call)):
+                pause = FIRST_PAUSE * 2 ** (min(call.attempt, ATTEMPTS - 1) - 1)
+                self._later(pause, call._replace(attempt=call.attempt + 1))
+
+    def _lasts(self, call: Call) -> bool:
+        return call.lasting and call.url == self._switches().webhook_url
 
     async def _post(self, url: str, post: Post) -> tuple[int, str]:
         try:

@@ -8,6 +8,8 @@ import time
 import httpx
 import pytest
 
+from mailboat.simulate import courier
+
 KINDS = ["ses", "sendgrid", "mailgun", "postmark"]
 
 
@@ -149,6 +151,29 @@ async def test_events_are_sent_again_until_somebody_takes_them(kind, simulated, 
     assert len(set(bodies)) == event_count(kind)
     log = (await it.client.get("/_simulator/webhooks")).json()
     assert sorted(call["status"] for call in log["items"] if call["status"] != 200) == [404, 500]
+
+
+async def test_a_subscription_is_asked_for_until_somebody_is_there_to_confirm_it(simulated, webhook, monkeypatch):
+    """A simulator is started before Mailboat, which needs its keys."""
+    monkeypatch.setattr(courier, "FIRST_PAUSE", 0.001)
+    webhook.statuses[:] = [503] * (courier.ATTEMPTS + 2)
+    await simulated("ses", switches={"webhookUrl": webhook.url})
+    calls = await webhook.until(courier.ATTEMPTS + 3)
+    assert {headers["x-amz-sns-message-type"] for _, headers, _ in calls} == {"SubscriptionConfirmation"}
+    assert len({body for _, _, body in calls}) == 1
+
+
+async def test_a_subscription_is_not_asked_for_where_events_no_longer_go(simulated, webhook, monkeypatch):
+    monkeypatch.setattr(courier, "FIRST_PAUSE", 0.001)
+    webhook.statuses[:] = [503] * 1000
+    it = await simulated("ses", switches={"webhookUrl": webhook.url})
+    await webhook.until(courier.ATTEMPTS + 1)
+    await it.client.put("/_simulator/settings", json={"webhookUrl": ""})
+    await asyncio.sleep(0.1)
+    webhook.calls.clear()
+    await asyncio.sleep(0.2)
+    assert webhook.calls == []
+    assert (await it.client.get("/_simulator/webhooks")).json()["open"] == 0
 
 
 async def test_a_406_is_never_sent_again(kind, simulated, webhook):
