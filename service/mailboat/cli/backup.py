@@ -12,7 +12,7 @@ import click
 from mailboat.cli import database, output
 from mailboat.db import backup as backups
 from mailboat.db.backup import Manifest, Opened
-from mailboat.declare.reseal import unreadable
+from mailboat.declare import reseal
 from mailboat.declare.seal import Sealer
 from mailboat.errors import MailboatError
 from mailboat.settings import Settings
@@ -109,7 +109,7 @@ async def _restore(
         async with database.connection(chosen, "mailboat-restore") as connection:
             with output.progress("Restoring", opened.octets) as told:
                 done = await backups.restore(connection, chosen.database_url, opened, told, force=force, hold=hold)
-            lost = await unreadable(connection, Sealer(chosen.sealing_key))
+            lost = (await reseal.look(connection, Sealer(chosen.sealing_key))).lost
         written = _write_templates(opened, place) if place else 0
     return {**_summary(done.manifest), "held": done.held, "templates": written}, lost
 

@@ -137,7 +137,11 @@ async def queue(pool: asyncpg.Pool, lease: float) -> AsyncIterator[Finding]:
     stopped = await pool.fetchrow(_STOPPED)
     for word in ("dead", "held"):
         if stopped[word]:
-            yield warn(word, f"{stopped[word]} messages", "look at them: GET /admin/dead-letters; replay or discard")
+            yield warn(
+                word,
+                f"{stopped[word]} messages",
+                f"mailboat dlq list --status {word}; then replay, release or fail them",
+            )
         else:
             yield ok(word, "none")
 

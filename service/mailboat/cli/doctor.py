@@ -14,11 +14,16 @@ import click
 import msgspec
 
 from mailboat import settings
-from mailboat.cli import checks, declared, dns_checks, findings, valkey
+from mailboat.cli import checks, declared, dns_checks, findings, trust_checks, valkey
 from mailboat.cli.findings import Finding
 from mailboat.db import engine
+from mailboat.errors import ConfigurationError
+from mailboat.providers import registry
 from mailboat.settings import Settings
 from mailboat.telemetry import configure_logs
+
+ASKED = ("migrations", "partitions", "clock", "workers", "queue", "sealing key", "circuits", "webhook endpoints")
+"""What the database is asked about."""
 
 
 @click.command()
@@ -34,7 +39,8 @@ from mailboat.telemetry import configure_logs
 )
 @click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def doctor(data: Path, nameserver: str, form: str) -> int:
-    """Check settings, servers, providers, containment, templates, workers, disk, and the DNS of sender domains.
+    """Check settings, servers, workers, providers with their circuits, secrets and webhooks, containment, templates,
+    disk, and the DNS of sender domains.
 
     A line a check: ok, warn, fail or skip, and what to do. The exit code is 1 if something failed.
     """
@@ -92,7 +98,7 @@ async def _known(found: list[Finding]) -> AsyncIterator[Finding]:
 
 
 async def _unknown() -> AsyncIterator[Finding]:
-    for check in ("migrations", "partitions", "clock", "workers", "queue", "dns"):
+    for check in (*ASKED, "dns"):
         yield findings.skip(check, "postgres does not answer")
 
 
@@ -103,12 +109,23 @@ async def _of_database(pool: asyncpg.Pool, chosen: Settings, nameserver: str) ->
             checks.schema(pool),
             checks.clock(pool),
             checks.queue(pool, chosen.lease_seconds),
+            trust_checks.sealing(chosen, pool),
+            trust_checks.circuits(pool, _fixed(chosen)),
+            trust_checks.webhooks(chosen, pool),
             _dns(pool, chosen, nameserver),
         ):
             async for finding in part:
                 yield finding
     except checks.REFUSALS as error:
         yield findings.fail("database", f"it refuses: {error or type(error).__name__}", "mailboat migrate")
+
+
+def _fixed(chosen: Settings) -> list[tuple[str, str]]:
+    """The providers of the settings; none where they are wrong, which another check says."""
+    try:
+        return registry.names(chosen)
+    except ConfigurationError:
+        return []
 
 
 async def _dns(pool: asyncpg.Pool, chosen: Settings, nameserver: str) -> AsyncIterator[Finding]:

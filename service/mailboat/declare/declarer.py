@@ -93,4 +93,4 @@ class Declarer:
         done = await reseal.reseal(self._pool, self._sealer)
         if done.lost:
             raise ConfigurationError(done.lost[0])
-        return done.resealed
+        return done.stale

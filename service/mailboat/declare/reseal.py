@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from mailboat.declare.seal import Sealer
+from mailboat.declare.seal import Sealer, Secrets
 from mailboat.delivery import outbound
 from mailboat.errors import ConfigurationError
 from mailboat.providers import records
@@ -28,58 +28,50 @@ PLACES = (
 )
 
 
-class Resealed(NamedTuple):
-    """How many secrets there are and how many were sealed again; `lost` says of each other why it cannot be read."""
+class Sealed(NamedTuple):
+    """What was found: how many secrets, how many of them are or were sealed with another key than the first; `lost`
+    says of each that cannot be read why."""
 
     found: int
-    resealed: int
+    stale: int
     lost: list[str]
 
 
-async def reseal(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> Resealed:
+async def reseal(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> Sealed:
     """Seal with the first key what is sealed with another. What is being written at the same moment is left alone."""
-    found = resealed = 0
+
+    async def again(place: Place, key: list[Any], sealed: bytes, secrets: Secrets) -> None:
+        fresh = sealer.seal(secrets, place.of(*key))
+        same = " and ".join(f"{column} = ${number}" for number, column in enumerate(place.key, 3))
+        await asked.execute(f"update {place.table} set sealed = $1 where sealed = $2 and {same}", fresh, sealed, *key)
+
+    return await _each(asked, sealer, again)
+
+
+async def look(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> Sealed:
+    """The same, and nothing is changed."""
+    return await _each(asked, sealer, None)
+
+
+async def _each(
+    asked: asyncpg.Pool | asyncpg.Connection,
+    sealer: Sealer,
+    act: Callable[[Place, list[Any], bytes, Secrets], Awaitable[None]] | None,
+) -> Sealed:
+    """`act` gets what is sealed with another key than the first, opened."""
+    found = stale = 0
     lost: list[str] = []
-
-    async def again(place: Place, row: asyncpg.Record) -> None:
-        nonlocal found, resealed
-        *key, sealed = row
-        found += 1
-        try:
-            fresh = (
-                None if sealer.is_current(sealed) else sealer.seal(sealer.open(sealed, place.of(*key)), place.of(*key))
-            )
-        except ConfigurationError as error:
-            lost.append(f"{place.of(*key)}: {error}")
-            return
-        if fresh is not None:
-            same = " and ".join(f"{column} = ${number}" for number, column in enumerate(place.key, 3))
-            await asked.execute(
-                f"update {place.table} set sealed = $1 where sealed = $2 and {same}", fresh, sealed, *key
-            )
-            resealed += 1
-
-    await _each(asked, again)
-    return Resealed(found, resealed, lost)
-
-
-async def unreadable(asked: asyncpg.Pool | asyncpg.Connection, sealer: Sealer) -> list[str]:
-    """What is sealed and cannot be read with these keys, each with the reason."""
-    lost: list[str] = []
-
-    async def look(place: Place, row: asyncpg.Record) -> None:
-        *key, sealed = row
-        try:
-            sealer.open(sealed, place.of(*key))
-        except ConfigurationError as error:
-            lost.append(f"{place.of(*key)}: {error}")
-
-    await _each(asked, look)
-    return lost
-
-
-async def _each(asked: asyncpg.Pool | asyncpg.Connection, act: Callable[[Place, Any], Awaitable[None]]) -> None:
     for place in PLACES:
         wanted = f"select {', '.join(place.key)}, sealed from {place.table} where sealed is not null"
-        for row in await asked.fetch(wanted):
-            await act(place, row)
+        for *key, sealed in await asked.fetch(wanted):
+            found += 1
+            try:
+                secrets = sealer.open(sealed, place.of(*key))
+            except ConfigurationError as error:
+                lost.append(f"{place.of(*key)}: {error}")
+                continue
+            if not sealer.is_current(sealed):
+                stale += 1
+                if act:
+                    await act(place, key, sealed, secrets)
+    return Sealed(found, stale, lost)

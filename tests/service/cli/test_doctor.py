@@ -18,9 +18,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mailboat.cli import checks
+from mailboat.cli import checks, trust_checks
 from mailboat.cli.dns_checks import Dns, Signature, check, public_key
 from mailboat.cli.findings import Finding
+from mailboat.declare import seal
 from mailboat.render import confine
 from mailboat.settings import Settings, variable
 
@@ -139,6 +140,64 @@ def test_each_thing_that_is_wrong_is_named_with_its_remedy(
     }
     assert {check: levels.get(check) for check in wrong} == wrong
     assert all(each["remedy"] for each in found.values() if each["level"] in ("warn", "fail"))
+
+
+def test_secrets_circuits_and_webhooks_are_looked_at(
+    examine: Any, settings_of: Any, query: Any, client: Any, free_port: Any
+) -> None:
+    old, new = seal.new_key(), seal.new_key()
+    for name, key in (("stale", old), ("lost", seal.new_key())):
+        query(
+            "insert into providers (namespace, name, kind, spec, sealed) values ('shop', $1, 'smtp', $2, $3)",
+            name,
+            f'{{"smtp": {{"host": "127.0.0.1", "port": {free_port()}}}}}',
+            seal.Sealer(key).seal({"login": {"password": "p4ssword"}}, f"EmailProvider shop/{name}"),
+        )
+    query(
+        "insert into providers (namespace, name, kind, spec) values ('shop', 'deaf', 'postmark', '{\"postmark\": {}}')"
+    )
+    for name, manual in (("shop/stale", False), ("shop/lost", True)):
+        query(
+            "insert into circuit_changes (provider, state, manual, reason) values ($1, 'open', $2, '6 of 10 failed')",
+            name,
+            manual,
+        )
+    query(
+        "insert into webhook_endpoints (id, client_id, url, sealed, failing_since) "
+        "values (gen_random_uuid(), $1, 'https://example.com', $2, now() - interval '2 hours')",
+        client.id,
+        b"x" * 40,
+    )
+    code, found = examine(settings_of(sealing_key=f"{new},{old}"))
+    assert code == 1
+    assert found["circuit shop/stale"]["level"] == "fail"
+    assert "6 of 10 failed" in found["circuit shop/stale"]["detail"]
+    assert found["circuit shop/lost"]["level"] == "warn"
+    assert found["circuit shop/lost"]["remedy"] == "mailboat provider close shop/lost"
+    assert found["webhook secrets shop/deaf"]["remedy"].endswith("docs/providers/postmark.md")
+    assert found["webhook endpoints"]["detail"].startswith("1 of clients have failed for an hour")
+    assert found["sealing key"] == {
+        "check": "sealing key",
+        "level": "warn",
+        "detail": "1 of 3 secrets are sealed with an older key",
+        "remedy": "mailboat key reseal",
+    }
+
+
+async def test_a_secret_that_no_key_opens_and_no_key_at_all_are_told_apart(pool: Any, settings_of: Any) -> None:
+    async def findings(key: str) -> list[tuple[str, str]]:
+        found = [finding async for finding in trust_checks.sealing(settings_of(sealing_key=key), pool)]
+        return [(finding.level, finding.remedy) for finding in found]
+
+    key = seal.new_key()
+    assert await findings("") == [("warn", "set MAILBOAT_SEALING_KEY to `openssl rand -base64 32`")]
+    assert await findings(key) == [("ok", "")]
+    assert [level for level, _ in await findings("x")] == ["fail"]
+    sealed = seal.Sealer(key).seal({"a": {"b": "c"}}, "EmailProvider default/relay")
+    await pool.execute("insert into providers values ('default', 'relay', 'smtp', '{}', $1)", sealed)
+    assert await findings(key) == [("ok", "")]
+    for other in (seal.new_key(), ""):
+        assert [level for level, _ in await findings(other)] == ["fail"]
 
 
 def test_without_postgres_what_needs_it_is_skipped_and_the_rest_is_looked_at(
