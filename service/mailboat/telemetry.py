@@ -1,7 +1,8 @@
 """Logs and traces.
 
 Logs are JSON lines. Traces follow W3C Trace Context: a message carries its `traceparent` in its row, so one trace goes
-from the caller through API, queue and worker to the provider, across restarts. The OpenTelemetry SDK is loaded only
+from the caller through API, queue and worker to the provider, and on to what is reported and told later, across
+restarts. No span holds an address, a secret or words of anybody else. The OpenTelemetry SDK is loaded only
 when the standard OTEL_* variables name an exporter; without it the ids are made and carried all the same.
 """
 
@@ -20,11 +21,15 @@ import msgspec
 import structlog
 
 if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
     from opentelemetry.trace import Tracer
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+FRAMEWORKS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+"""For FastAPI: its spans hold URLs, in which addresses stand, and the words of exceptions."""
 
 
 def configure_logs(level: str, role: str) -> None:
@@ -107,10 +112,20 @@ class Traces:
         context = propagator.extract({"traceparent": parent} if parent else {})
         carrier: dict[str, str] = {}
         with self._tracer.start_as_current_span(
-            name, context=context, kind=trace.SpanKind[kind.upper()], attributes=attributes
+            name,
+            context=context,
+            kind=trace.SpanKind[kind.upper()],
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             propagator.inject(carrier, trace.set_span_in_context(span))
-            yield carrier["traceparent"]
+            try:
+                yield carrier["traceparent"]
+            except Exception as error:
+                # Not its words: what servers answer names the people whom mail is for.
+                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                raise
 
     def close(self) -> None:
         """Hand over what has not been exported yet."""

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from mailboat import __version__, dashboard
+from mailboat import __version__, dashboard, telemetry
 from mailboat.api import document, problems, resend
 from mailboat.api.app_state import administrator
 from mailboat.api.asgi import internal_error
@@ -44,6 +44,7 @@ def create(context: Context) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=document.identify,
+        telemetry=telemetry.FRAMEWORKS_OWN,
     )
     app.add_middleware(Gate)
     app.state.context = context

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mailboat import telemetry
 from mailboat.dashboard import guard, pages
 from mailboat.dashboard.assets import KEEP, Assets
 from mailboat.dashboard.desk import Refused, Route, Unknown

@@ -25,6 +25,7 @@ import structlog
 from mailboat import egress
 from mailboat.db import engine
 from mailboat.domain import identifier
+from mailboat.telemetry import Traces
 
 log = structlog.get_logger()
 EVENTS = (
@@ -54,6 +55,7 @@ where id in (
 returning id, endpoint_id, event, body, attempts
 """
 _ENDPOINTS = "select id, url, sealed, old_secret_until > now() as old_signs from webhook_endpoints where id = any($1)"
+_TRACEPARENTS = "select id, traceparent from messages where id = any($1::uuid[])"
 _BOOK = """
 update webhook_deliveries set state = $3, owner = null, updated_at = now(), run_at = now() + $4 * interval '1 second',
     tries = (case when jsonb_array_length(tries) < 20 then tries else tries - 0 end) || $5::jsonb
@@ -92,7 +94,7 @@ _FORGET = "delete from webhook_deliveries where created_at < now() - $1 * interv
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One claimed row with its endpoint: `keys` sign."""
+    """One claimed row with its endpoint: `keys` sign. `parent` is the traceparent of its message; a test has none."""
 
     id: UUID
     endpoint_id: UUID
@@ -101,6 +103,7 @@ class Delivery(msgspec.Struct, frozen=True):
     attempt: int
     url: str
     keys: tuple[str, ...]
+    parent: str | None = None
 
 
 class Try(msgspec.Struct, frozen=True):
@@ -138,7 +141,7 @@ def signatures(identifier: UUID, timestamp: int, body: bytes, keys: tuple[str, .
     return " ".join("v1," + base64.b64encode(hmac.digest(key_of(secret), signed, "sha256")).decode() for secret in keys)
 
 
-def headers(delivery: Delivery, now: float) -> dict[str, str]:
+def headers(delivery: Delivery, now: float, traceparent: str) -> dict[str, str]:
     timestamp = int(now)
     return {
         "content-type": "application/json",
@@ -146,7 +149,14 @@ def headers(delivery: Delivery, now: float) -> dict[str, str]:
         "webhook-id": str(delivery.id),
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signatures(delivery.id, timestamp, delivery.body, delivery.keys),
+        "traceparent": traceparent,
     }
+
+
+def _message_id(body: str) -> UUID | None:
+    """Whose mail a delivery is about; None for a test."""
+    found = msgspec.json.decode(body)["data"].get("message_id")
+    return UUID(found) if found else None
 
 
 def next_delay(attempt: int, wait: float = 0.0, chance: float | None = None) -> float | None:
@@ -161,9 +171,18 @@ class Outbound:
     """A worker's part in telling. `owner` is its id, and its heartbeat the lease."""
 
     def __init__(
-        self, pool: asyncpg.Pool, client: egress.Client, unseal: Unseal, *, owner: int, lease: float, slots: int = SLOTS
+        self,
+        pool: asyncpg.Pool,
+        client: egress.Client,
+        unseal: Unseal,
+        *,
+        owner: int,
+        lease: float,
+        slots: int = SLOTS,
+        traces: Traces | None = None,
     ) -> None:
         self._pool, self._client, self._unseal = pool, client, unseal
+        self._traces = traces or Traces("worker", {})
         self._owner, self._lease, self._slots = owner, lease, slots
         self._holding: dict[UUID, asyncio.Task[None]] = {}
         self._look_after_at = self._forget_at = 0.0
@@ -195,8 +214,12 @@ class Outbound:
             return 0
         rows = await self._pool.fetch(_CLAIM, self._owner, room, PER_ENDPOINT)
         places = {row["id"]: row for row in await self._pool.fetch(_ENDPOINTS, [row["endpoint_id"] for row in rows])}
+        about = {row["id"]: _message_id(row["body"]) for row in rows}
+        stored = await self._pool.fetch(_TRACEPARENTS, list({one for one in about.values() if one})) if rows else []
+        parents = {row["id"]: row["traceparent"] for row in stored}
         for row in rows:
-            task = asyncio.create_task(self._deliver(row, places.get(row["endpoint_id"])))
+            parent = parents.get(about[row["id"]])
+            task = asyncio.create_task(self._deliver(row, places.get(row["endpoint_id"]), parent))
             self._holding[row["id"]] = task
             task.add_done_callback(functools.partial(self._let_go, row["id"]))
         return len(rows)
@@ -208,15 +231,14 @@ class Outbound:
         """Wait until nothing is on its way."""
         await asyncio.gather(*self._holding.values())
 
-    async def _deliver(self, row: asyncpg.Record, endpoint: asyncpg.Record | None) -> None:
+    async def _deliver(self, row: asyncpg.Record, endpoint: asyncpg.Record | None, parent: str | None) -> None:
         if endpoint is None:
             return  # gone, and its deliveries with it
         try:
             kept = self._unseal(endpoint["sealed"], place(endpoint["id"]))["webhook"]
             keys = (kept["current"], kept["old"]) if endpoint["old_signs"] and "old" in kept else (kept["current"],)
-            delivery = Delivery(
-                row["id"], endpoint["id"], row["event"], row["body"].encode(), row["attempts"], endpoint["url"], keys
-            )
+            body, url = row["body"].encode(), endpoint["url"]
+            delivery = Delivery(row["id"], endpoint["id"], row["event"], body, row["attempts"], url, keys, parent)
             begun = time.perf_counter()
             made = await self._try(delivery)
             await self._book(delivery, made, time.perf_counter() - begun)
@@ -226,8 +248,11 @@ class Outbound:
             log.exception("outbound webhook failed", delivery=str(row["id"]))
 
     async def _try(self, delivery: Delivery) -> Try:
+        about = {"delivery": str(delivery.id), "endpoint": str(delivery.endpoint_id)}
         try:
-            answer = await self._client.post(delivery.url, headers(delivery, time.time()), delivery.body)
+            with self._traces.span(f"webhook {delivery.event}", delivery.parent, "client", **about) as traceparent:
+                told = headers(delivery, time.time(), traceparent)
+                answer = await self._client.post(delivery.url, told, delivery.body)
         except (egress.Refused, egress.Failed) as error:
             return Try(False, None, str(error))
         if 200 <= answer.status < 300:
@@ -281,7 +306,7 @@ def _wait(answer: egress.Answer) -> float:
         return float(text[:9])
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time()) if text else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

@@ -24,6 +24,7 @@ from mailboat.db import engine, statements
 from mailboat.delivery import suppressions
 from mailboat.delivery.batcher import Batcher
 from mailboat.domain.events import Event
+from mailboat.telemetry import Traces
 from mailboat.webhooks import registry
 from mailboat.webhooks.base import Forged, Malformed
 
@@ -81,7 +82,7 @@ on conflict do nothing
 
 # Our own mark first, else the provider's id. What is not found may be booked a moment later, so it is looked for again,
 # ever more seldom: after half its age. A provider of a namespace (`shop/postmark`) speaks for that namespace's clients
-# only, whatever mark it brings. Hard bounces and complaints of what is found are returned.
+# only, whatever mark it brings. Hard bounces and complaints of what is found are returned; with $2 all that is found.
 _MATCH = f"""
 with due as materialized (
     select id, message_id, provider_message_id, split_part(provider, '/', -1) as name,
@@ -103,7 +104,8 @@ with due as materialized (
 ), matched as (
     update events e set message_id = f.message_id, client_id = f.client_id, look_at = null
     from found f where e.id = f.id
-    returning e.client_id, e.recipient, e.event, e.bounce, e.provider, e.reason, f.message_id, e.at
+    returning e.client_id, e.recipient, e.event, e.bounce, e.provider, e.reason, f.message_id, e.at,
+        e.recipient <> '' and (e.event = 'complained' or (e.event = 'bounced' and e.bounce = 'hard')) is true as bars
 ), facts as (
     select message_id as id, client_id, event, at, recipient, provider, bounce, reason as detail, null as recipients
     from matched
@@ -112,9 +114,9 @@ with due as materialized (
         then now() + greatest(interval '1 second', (now() - e.received_at) / 2) end
     from due where e.id = due.id and e.id not in (select id from found)
 )
-select (select count(*) from due) as looked, m.* from (select 1) as one left join matched m on
-    m.recipient <> '' and (m.event = 'complained' or (m.event = 'bounced' and m.bounce = 'hard'))
+select (select count(*) from due) as looked, m.* from (select 1) as one left join matched m on m.bars or $2
 """
+_TRACEPARENTS = "select id, traceparent from messages where id = any($1::uuid[])"
 _FORGET_RECEIPTS = """
 delete from webhook_receipts where parsed_at is not null and received_at < now() - $1 * interval '1 day'
 """
@@ -174,13 +176,13 @@ class Receipts:
         return [kept.get((one.kind, one.key)) == one.digest for one in batch]
 
 
-async def work(pool: asyncpg.Pool, *, retention_days: int) -> None:
+async def work(pool: asyncpg.Pool, *, retention_days: int, traces: Traces | None = None) -> None:
     """Read and match what has arrived, for ever; beside it, forget what is too old."""
     forget_at = time.monotonic()
     while True:
         busy = 0
         try:
-            busy = await read(pool) + await match(pool)
+            busy = await read(pool) + await match(pool, traces)
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_SECONDS
                 await forget(pool, retention_days)
@@ -207,11 +209,12 @@ async def read(pool: asyncpg.Pool) -> int:
     return len(receipts)
 
 
-async def match(pool: asyncpg.Pool) -> int:
+async def match(pool: asyncpg.Pool, traces: Traces | None = None) -> int:
     """Find the messages of some events and suppress what they say; how many events. Raises what asyncpg raises."""
+    exporting = traces is not None and traces.exporting
     async with pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(_MATCH, MATCHED_AT_ONCE)
-        barred = [row for row in rows if row["recipient"]]
+        rows = await connection.fetch(_MATCH, MATCHED_AT_ONCE, exporting)
+        barred = [row for row in rows if row["bars"]]
         if barred:
             await suppressions.bar(
                 connection,
@@ -226,7 +229,19 @@ async def match(pool: asyncpg.Pool) -> int:
                     for row in barred
                 ],
             )
+    if traces is not None and exporting:
+        await _trace(pool, traces, [row for row in rows if row["message_id"]])
     return int(rows[0]["looked"])
+
+
+async def _trace(pool: asyncpg.Pool, traces: Traces, facts: list[asyncpg.Record]) -> None:
+    """A span for each fact in the trace of its message, however long ago that began."""
+    stored = await pool.fetch(_TRACEPARENTS, list({fact["message_id"] for fact in facts})) if facts else []
+    parents = {row["id"]: row["traceparent"] for row in stored}
+    for fact in facts:
+        about = {"message_id": str(fact["message_id"]), "provider": fact["provider"], "at": fact["at"].isoformat()}
+        with traces.span(f"event {fact['event']}", parents.get(fact["message_id"]), "consumer", **about):
+            pass
 
 
 async def forget(pool: asyncpg.Pool, retention_days: int) -> None:

@@ -159,7 +159,9 @@ class Worker:
         self._housekeeping = Housekeeping(settings, pool)
         self._egress = egress.Client(egress.networks(settings.egress_allow))
         unseal = Sealer(settings.sealing_key).open
-        self._outbound = Outbound(pool, self._egress, unseal, owner=owner.id, lease=settings.lease_seconds)
+        self._outbound = Outbound(
+            pool, self._egress, unseal, owner=owner.id, lease=settings.lease_seconds, traces=self._traces
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -172,7 +174,7 @@ class Worker:
                 ("heartbeat", self._owner.beat()),
                 ("reconciler", self._reconciler.run()),
                 ("housekeeping", self._housekeeping.run()),
-                ("feedback", record.work(self._pool, retention_days=self._settings.retention_days)),
+                ("feedback", self._record()),
                 ("providers", self._providers.follow(self._settings.database_url)),
                 ("breakers", self._breakers.follow()),
                 ("outbound", self._outbound.work()),
@@ -191,6 +193,9 @@ class Worker:
         log.info("ready", worker=self._owner.name, owner=self._owner.id, providers=self._providers.names)
         await receiver.listen(stop)
         await self._drain(background)
+
+    async def _record(self) -> None:
+        await record.work(self._pool, retention_days=self._settings.retention_days, traces=self._traces)
 
     async def _refresh_providers(self) -> None:
         """Before the first mail: a route may name what is declared."""

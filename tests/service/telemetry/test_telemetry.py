@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import http.server
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mailboat import telemetry
 from mailboat.telemetry import Traces, child_of, trace_id
@@ -84,61 +78,6 @@ def test_only_the_standard_variables_load_the_sdk(environment, exporting):
 
 
 # --- with an exporter
-
-
-class Span:
-    """What a collector was told of a span."""
-
-    def __init__(self, span: Any, resource: Any) -> None:
-        self.name, self.kind = span.name, span.kind
-        self.trace, self.id, self.parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
-        self.failed = span.status.code == 2
-        self.attributes = {one.key: one.value.string_value for one in span.attributes}
-        self.service = {one.key: one.value.string_value for one in resource.attributes}["service.name"]
-
-
-class Collector:
-    """An OTLP receiver over HTTP."""
-
-    def __init__(self) -> None:
-        spans = self.spans = list[Span]()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == "/v1/traces"
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                for told in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    spans.extend(Span(span, told.resource) for scope in told.scope_spans for span in scope.spans)
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.environment = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
-            "OTEL_BSP_SCHEDULE_DELAY": "50",
-        }
-
-    def of(self, trace: str, name: str) -> list[Span]:
-        return [span for span in list(self.spans) if (span.trace, span.name) == (trace, name)]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.close()
 
 
 def test_one_trace_goes_from_the_caller_to_the_provider_across_a_restart_of_the_worker(
