@@ -76,7 +76,7 @@ class Context:
                 if not waiting:
                     log.warning("postgres is away", error=str(error) or type(error).__name__)
                 waiting = True
-                await asyncio.sleep(0.2)
+                await engine.pause(0.2)
             else:
                 log.info("ready", url=settings.url)
                 return context

@@ -97,7 +97,7 @@ class Feed:
                     await self._follow(connection)
             except engine.AWAY as error:
                 log.info("The inbox feed lost Postgres (%s); trying again every %g s.", error, AGAIN)
-            await asyncio.sleep(AGAIN)
+            await engine.pause(AGAIN)
 
     async def _follow(self, connection: Any) -> None:
         """Pass on what this connection hears, until it breaks."""

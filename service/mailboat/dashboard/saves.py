@@ -86,7 +86,7 @@ class Saves:
                 if known not in (None, found):
                     self.tell()
                 known = found
-            await asyncio.sleep(LOOK_SECONDS)
+            await engine.pause(LOOK_SECONDS)
 
     async def _watch_folder(self) -> None:
         while True:

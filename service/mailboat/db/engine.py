@@ -29,6 +29,18 @@ AWAY = (
 )
 
 
+async def pause(seconds: float) -> None:
+    """Sleep between two rounds of a loop that goes on whatever `AWAY` names.
+
+    Ends a task whose cancellation came to such an error instead: a library that is cancelled while its connection
+    breaks tells of the connection.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    await asyncio.sleep(seconds)
+
+
 async def connect(
     dsn: str, *, name: str, timeout: float = 5.0, patience: float | None = None, **settings: str
 ) -> asyncpg.Connection:

@@ -34,7 +34,7 @@ async def follow(
             connected(False)
             if connection is not None:
                 connection.terminate()
-        await asyncio.sleep(PAUSE_SECONDS)
+        await engine.pause(PAUSE_SECONDS)
 
 
 async def _listen(

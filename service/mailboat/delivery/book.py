@@ -110,7 +110,7 @@ class _Store:
                 log.warning("booking waits for postgres", verdicts=len(bookings), error=str(error))
                 if self._connection is not None:
                     self._connection.terminate()
-                await asyncio.sleep(pause * (0.5 + random.random()))
+                await engine.pause(pause * (0.5 + random.random()))
                 pause = min(2.0, pause * 2)
             else:
                 self._booker.healthy.set()

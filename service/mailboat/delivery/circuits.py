@@ -71,7 +71,7 @@ class Circuits:
             except (*engine.AWAY, asyncpg.PostgresError) as error:
                 log.warning("circuits wait for postgres", error=str(error) or type(error).__name__)
             metrics.CIRCUIT_OPEN.replace({(key,): float(state != "closed") for key, state in breakers.states.items()})
-            await asyncio.sleep(POLL_SECONDS)
+            await engine.pause(POLL_SECONDS)
 
     async def write(self) -> None:
         """Store the changes so far; one that cannot be stored now is kept."""

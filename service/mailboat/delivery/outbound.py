@@ -198,7 +198,7 @@ class Outbound:
                 except (*engine.AWAY, asyncpg.PostgresError) as error:
                     log.warning("outbound webhooks wait for postgres", error=str(error) or type(error).__name__)
                 if not taken:
-                    await asyncio.sleep(IDLE_SECONDS * (0.75 + random.random() / 2))
+                    await engine.pause(IDLE_SECONDS * (0.75 + random.random() / 2))
         finally:
             await self.stop()
 

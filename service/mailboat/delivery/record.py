@@ -7,7 +7,6 @@ again. Both steps can be repeated without harm, and any number of processes can 
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Iterator
@@ -189,7 +188,7 @@ async def work(pool: asyncpg.Pool, *, retention_days: int, traces: Traces | None
         except (*engine.AWAY, asyncpg.PostgresError) as error:
             log.warning("recording failed", error=str(error) or type(error).__name__)
         if not busy:
-            await asyncio.sleep(IDLE_SECONDS * (0.75 + random.random() / 2))
+            await engine.pause(IDLE_SECONDS * (0.75 + random.random() / 2))
 
 
 async def read(pool: asyncpg.Pool) -> int:

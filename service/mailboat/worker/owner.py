@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -66,7 +65,7 @@ class Owner:
                 self._beat(at)
             except engine.AWAY as error:
                 log.warning("heartbeat failed", error=str(error) or type(error).__name__)
-            await asyncio.sleep(self._heartbeat)
+            await engine.pause(self._heartbeat)
 
     def _beat(self, at: float) -> None:
         """A heartbeat that began `at` was answered now; the silence before it lasted until now at most."""

@@ -6,7 +6,6 @@ this worker claimed without knowing it.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from datetime import datetime
@@ -65,7 +64,7 @@ class Reconciler:
                 await self.tick()
             except (*engine.AWAY, asyncpg.PostgresError) as error:
                 log.warning("reconciling failed", error=str(error) or type(error).__name__)
-            await asyncio.sleep(TICK_SECONDS * (0.75 + random.random() / 2))
+            await engine.pause(TICK_SECONDS * (0.75 + random.random() / 2))
 
     async def start(self) -> None:
         """At the start of a worker: what earlier lives of its slot left behind goes on at once."""

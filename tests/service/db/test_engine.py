@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 
@@ -49,3 +50,27 @@ async def test_connections_say_who_they_are_and_what_they_want(dsn):
     assert await connection.fetchval("show enable_seqscan") == "off"
     assert await connection.fetchval("show jit") == "off"
     await connection.close()
+
+
+async def test_a_loop_whose_cancellation_was_told_as_a_lost_connection_ends_at_its_next_pause():
+    asking = asyncio.Event()
+
+    async def ask() -> None:
+        try:
+            asking.set()
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise ConnectionResetError from None
+
+    async def loop() -> None:
+        while True:
+            with contextlib.suppress(*engine.AWAY):
+                await ask()
+            await engine.pause(0)
+
+    task = asyncio.create_task(loop())
+    await asking.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert done
+    assert task.cancelled()
