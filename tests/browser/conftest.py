@@ -224,11 +224,13 @@ def serve(
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
             serving = asyncio.create_task(server.serve([listener]))
-            yield f"http://localhost:{listener.getsockname()[1]}"
-            feed.close()
-            server.should_exit = True
-            await serving
-        await orm.dispose()
+            try:
+                yield f"http://localhost:{listener.getsockname()[1]}"
+            finally:
+                feed.close()
+                server.should_exit = True
+                await serving
+                await orm.dispose()
 
     return serve
 

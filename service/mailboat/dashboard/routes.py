@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -186,6 +187,11 @@ class Dashboard:
             return self._problem(problem)
         except engine.AWAY as error:
             return self._away(request, error)
+        except DBAPIError as error:  # the same, as the ORM has it
+            original = error.orig and error.orig.__cause__
+            if isinstance(original, engine.AWAY):
+                return self._away(request, original)
+            raise
         if not request.url.path.startswith(WITHOUT_POSTGRES):
             self._away_since = None
         return answer
@@ -202,6 +208,7 @@ class Dashboard:
             "since": self._away_since,
             "seconds": int((datetime.now(UTC) - self._away_since).total_seconds()),
             "path": request.url.path,
+            "unmade": isinstance(error, asyncpg.UndefinedTableError),
         }
         template = "away-card.html" if request.url.path == "/ui/health" else "away.html"
         return self._pages(template, 503, {"Retry-After": "2"}, **context)
