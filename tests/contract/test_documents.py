@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from mailboat.cli import commands
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs"]
 
@@ -33,14 +38,82 @@ def test_the_make_commands_of_the_documents_exist(root: Path, targets: set[str])
     assert {(page, target) for page, target in told if target not in targets} == set()
 
 
+LINE = re.compile(r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*mailboat (?P<rest>\S.*)$")
+SPAN = re.compile(r"`(?:[A-Z_]+=\S+ )*mailboat (?P<rest>[^`]+)`")
+AFTER = re.compile(r"\s+(?:#|&&|\||>)\s.*$")  # a comment, or what the shell does with it
+
+
+def told_commands(text: str) -> Iterator[list[str]]:
+    """The words behind `mailboat` in each line of code and each span of it; placeholders stay."""
+    code = False
+    for line in text.splitlines():
+        code = not code if line.lstrip().startswith("```") else code
+        inside = LINE.match(line) if code or line.startswith("    ") else None
+        for found in [inside] if inside else [] if code else SPAN.finditer(line):
+            rest = re.sub(r"(--[a-z-]+) …", r"\1 x", AFTER.sub("", found["rest"]).removesuffix("\\"))
+            rest = re.sub(r"\[OPTIONS\]|…|[\[\]]", "", rest)  # what may be left out is looked at too
+            if rest.strip() and not rest.startswith(("<", "COMMAND")):  # `mailboat <role>`
+                yield shlex.split(rest)
+
+
+def understand(words: list[str]) -> None:
+    """Raises click.UsageError for a command, or an option of it, that there is not."""
+    context, words = click.Context(commands.cli, info_name="mailboat"), list(words)
+    while isinstance(context.command, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0).partition("|")[0]
+        command = context.command.get_command(context, name)
+        if command is None:
+            raise click.UsageError(f"there is no command {name!r}", context)
+        names = {"help_option_names": ["-h", "--help"]}
+        context = click.Context(command, info_name=name, parent=context, **names)
+    _, left, _ = context.command.make_parser(context).parse_args(words)
+    if left:
+        raise click.UsageError(f"it takes no {' '.join(left)!r}", context)
+
+
+def test_the_mailboat_commands_of_the_documents_are_understood(root: Path) -> None:
+    faults, count = set(), 0
+    for page in pages(root):
+        for words in told_commands(page.read_text()):
+            count += 1
+            try:
+                understand(words)
+            except click.UsageError as error:
+                faults.add(f"{page.relative_to(root)}: mailboat {' '.join(words)}: {error.format_message()}")
+    assert faults == set()
+    assert count > 150
+
+
+@pytest.mark.parametrize("wrong", ["boat", "client make", "client list --colour", "key list a/b c", "worker --port 1"])
+def test_a_command_that_there_is_not_would_be_noticed(wrong: str) -> None:
+    ((words),) = told_commands(f"Run `mailboat {wrong}` now.")
+    with pytest.raises(click.UsageError):
+        understand(words)
+
+
+def anchors(page: Path) -> set[str]:
+    """What can stand behind # in a link to this page, as GitHub makes it of headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
 def test_the_links_between_the_documents_lead_somewhere(root: Path) -> None:
-    broken = {
-        f"{page.relative_to(root)}: {link}"
-        for page in pages(root)
-        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
-        if "://" not in link and not (page.parent / link).exists()
-    }
+    broken = set()
+    for page in pages(root):
+        for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+            target = page.parent / link if link else page
+            if "://" in link:
+                continue
+            if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+                broken.add(f"{page.relative_to(root)}: {link}#{anchor}")
     assert broken == set()
+
+
+def test_the_index_of_the_documents_names_every_page(root: Path) -> None:
+    listed = set(re.findall(r"\]\(([^)#\s]+\.md)\)", (root / "docs/README.md").read_text()))
+    there = {str(page.relative_to(root / "docs")) for page in (root / "docs").rglob("*.md")} - {"README.md"}
+    assert there - listed == set()
 
 
 def test_make_alone_prints_each_target_with_one_line_of_help(root: Path, targets: set[str]) -> None:
