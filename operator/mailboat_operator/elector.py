@@ -11,7 +11,7 @@ import structlog
 
 from mailboat_operator.kube import Conflict, Kube, KubeError
 from mailboat_operator.reconcile import lease
-from mailboat_operator.reconcile.lease import DEADLINE, LOOK, RENEW, Seen
+from mailboat_operator.reconcile.lease import DEADLINE, LOOK, PATIENCE, RENEW, Seen
 
 log = structlog.get_logger()
 
@@ -44,14 +44,17 @@ class Elector:
         """Renew it; comes back when it is lost."""
         renewed = time.monotonic()
         while (left := DEADLINE - (time.monotonic() - renewed)) > 0:
+            pause = RENEW
             try:
-                async with asyncio.timeout(left):  # wait_for can lose a cancellation: CPython gh-86296
+                # A connection that was cut silently must not cost more than one attempt.
+                async with asyncio.timeout(min(left, PATIENCE)):  # wait_for can lose a cancellation: CPython gh-86296
                     if not await self._attempt():
                         break
                 renewed = time.monotonic()
             except (KubeError, TimeoutError) as error:
                 log.warning("the Lease was not renewed", error=str(error) or type(error).__name__)
-            await asyncio.sleep(RENEW)
+                pause = LOOK
+            await asyncio.sleep(pause)
         log.warning("not leading any more", identity=self._me)
 
     async def release(self) -> None:

@@ -20,6 +20,8 @@ from mailboat_operator.reconcile.objects import MANAGER, Object
 log = structlog.get_logger()
 FRESH_SECONDS = 60.0  # how long a token is used before its file is read again
 CHUNK = 500
+ANSWER_SECONDS = 10.0
+LONGEST_WAIT = 60.0  # that a server may ask for
 WATCH_SECONDS, SILENCE_SECONDS = 240, 70.0
 META = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 META_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -29,12 +31,13 @@ MERGE, SSA = "application/merge-patch+json", "application/apply-patch+yaml"
 class KubeError(MailboatError):
     """The API server did not do what it was asked. `status` is HTTP's, 0 when there was no answer.
 
-    The text names the request and the server's reason, and nothing of what was sent.
+    `wait` is how many seconds the server asked for (Retry-After). The text names the request and the server's reason,
+    and nothing of what was sent.
     """
 
-    def __init__(self, request: str, status: int, reason: str) -> None:
+    def __init__(self, request: str, status: int, reason: str, wait: float = 0.0) -> None:
         super().__init__(f"{request}: {status or 'no answer'} {reason}")
-        self.status = status
+        self.status, self.wait = status, wait
 
 
 class Conflict(KubeError):
@@ -76,9 +79,12 @@ class Kube:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Kube:
-        tls: ssl.SSLContext | bool = self._info.as_ssl_context()
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=32))
+        self._session = self._new_session()
         return self
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        tls: ssl.SSLContext | bool = self._info.as_ssl_context()
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=32))
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
@@ -149,7 +155,7 @@ class Kube:
                 version = ""
             except KubeError as error:
                 log.warning("a watch broke off", path=path, error=str(error))
-                await asyncio.sleep(2.0)
+                await asyncio.sleep(max(2.0, error.wait))
 
     async def _watch(self, path: str, version: str) -> AsyncIterator[Object]:
         """One watch request: events until the server ends it. Bookmarks come every minute, so silence is a fault."""
@@ -187,16 +193,25 @@ class Kube:
         request = f"{method} {path}"
         headers = {**self._headers(accept), "Content-Type": content}
         data = None if body is None else json.dumps(body).encode()
-        timeout = aiohttp.ClientTimeout(total=15, sock_connect=5)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=5)
+        session = self._open()
         try:
-            async with self._open().request(
+            async with session.request(
                 method, self._url(path), params=query, headers=headers, data=data, timeout=timeout
             ) as answer:
                 await _check(request, answer)
                 found: Object = await answer.json()
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                await self._drop(session)
             raise KubeError(request, 0, type(error).__name__) from None
+
+    async def _drop(self, session: aiohttp.ClientSession) -> None:
+        """Where one connection was cut silently, so were the others: all begin anew, and none has to be waited for."""
+        if session is self._session:
+            self._session = self._new_session()
+            await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use it as a context manager"
@@ -219,4 +234,6 @@ async def _check(request: str, answer: aiohttp.ClientResponse) -> None:
         reason = (await answer.json(content_type=None)).get("reason") or ""
     except (ValueError, AttributeError, aiohttp.ClientError):
         reason = answer.reason or ""
-    raise _CLASSES.get(answer.status, KubeError)(request, answer.status, reason)
+    asked = answer.headers.get("Retry-After", "")  # the API server gives seconds, never a date
+    wait = min(float(asked), LONGEST_WAIT) if asked.isdecimal() else 0.0
+    raise _CLASSES.get(answer.status, KubeError)(request, answer.status, reason, wait)

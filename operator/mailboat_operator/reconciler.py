@@ -107,14 +107,14 @@ class Reconciler:
 
     async def _guarded(self, key: Key) -> float | None:
         """Seconds until it is to be looked at again, if it is."""
+        again, wait, asked = True, None, 0.0
         try:
             again, wait = await self._step(key)
         except KubeError as error:
             log.warning("the API server is away", resource=str(key), error=str(error))
-            again, wait = True, None
+            asked = error.wait
         except Exception:
             log.exception("a fault of the operator", resource=str(key))
-            again, wait = True, None
         self.counts[key.kind, "again" if again else "done"] += 1
         self._settled(key)
         if not again:
@@ -122,7 +122,7 @@ class Reconciler:
             return wait
         self._failures[key] += 1
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures[key], 10))
-        return longest * random.uniform(0.5, 1.0)
+        return asked + longest * random.uniform(0.5, 1.0)
 
     async def _step(self, key: Key) -> tuple[bool, float | None]:
         """Whether to try again soon, and else when a date comes that is known today."""

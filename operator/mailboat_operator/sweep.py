@@ -21,6 +21,7 @@ log = structlog.get_logger()
 SECRETS_SECONDS = 5.0  # between two looks at the Secrets that are referred to
 SECRETS_A_SECOND = 20.0  # the most that are looked at
 CIRCUITS_SECONDS = 2.0
+AGAIN_SECONDS = 2.0  # after a sweep that broke off
 AWAY = (KubeError, *engine.AWAY, asyncpg.PostgresError)
 
 
@@ -36,15 +37,15 @@ class Sweep:
 
     async def run(self) -> None:
         """For ever. kopf has reconciled everything at the start, so the first sweep looks for orphans alone."""
-        first = True
+        first, pause = True, 1.0
         while True:
-            await asyncio.sleep(self._seconds * random.uniform(0.8, 1.0) if not first else 1.0)
+            await asyncio.sleep(pause)
             try:
                 await self.sweep(orphans_only=first)
-                first = False
+                first, pause = False, self._seconds * random.uniform(0.8, 1.0)
             except AWAY as error:
                 log.warning("a sweep broke off", error=type(error).__name__)
-                await asyncio.sleep(2.0)
+                pause = min(self._seconds, AGAIN_SECONDS)
 
     async def sweep(self, *, orphans_only: bool = False) -> None:
         """Reconcile every object, then those that are gone and have records."""

@@ -86,9 +86,10 @@ class ControlPlane:
     def token(self, namespace: str, account: str) -> str:
         return self.kubectl("create", "token", account, "-n", namespace, "--duration=1h").stdout.strip()
 
-    def kubeconfig(self, name: str, token: str) -> Path:
+    def kubeconfig(self, name: str, token: str, url: str = "") -> Path:
+        """`url`: where to find the API server, if not where it is."""
         path = self.folder / f"{name}.conf"
-        cluster = {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}
+        cluster = {"server": url or self.url, "certificate-authority": str(self.folder / "ca.crt")}
         content = {
             "apiVersion": "v1",
             "kind": "Config",

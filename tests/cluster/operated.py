@@ -31,15 +31,15 @@ def rendered(cluster: ControlPlane, namespace: str, *values: str, only: str = ""
     return [found for found in yaml.safe_load_all(done.stdout) if found]
 
 
-def admit(cluster: ControlPlane, namespace: str, *values: str) -> Path:
-    """Give the operator its rights in the cluster; the kubeconfig of its ServiceAccount."""
+def admit(cluster: ControlPlane, namespace: str, *values: str, url: str = "") -> Path:
+    """Give the operator its rights in the cluster; the kubeconfig of its ServiceAccount, which leads to `url`."""
     manifests = rendered(cluster, namespace, *values, only="operator-rbac")
     manifests += rendered(cluster, namespace, *values, only="shards")
     for manifest in manifests:
         if manifest["kind"] in ("ServiceAccount", "Lease", "Role", "RoleBinding", "ConfigMap"):
             manifest["metadata"].setdefault("namespace", namespace)
     cluster.apply(*manifests)
-    return cluster.kubeconfig(f"operator-{namespace}", cluster.token(namespace, "mailboat-operator"))
+    return cluster.kubeconfig(f"operator-{namespace}", cluster.token(namespace, "mailboat-operator"), url)
 
 
 class Answer(NamedTuple):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 DURATION, DEADLINE, RENEW, LOOK = 10.0, 7.0, 2.0, 1.0  # seconds
+PATIENCE = 2.0  # seconds for one attempt
 
 
 class Seen(NamedTuple):
