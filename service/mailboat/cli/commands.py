@@ -45,6 +45,7 @@ COMMANDS = {
         "mailboat.cli.completion:completion", "Print what bash, zsh or fish needs to complete commands."
     ),
     "doctor": Lazy("mailboat.cli.doctor:doctor", "Check the whole installation, and say what to do."),
+    "bench": Lazy("mailboat.cli.bench:bench", "Send many mails, and tell how fast."),
     "simulate": Lazy("mailboat.cli.simulate:simulate", "Speak a provider's API on this machine, for tests."),
 }
 

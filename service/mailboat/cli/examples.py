@@ -72,6 +72,7 @@ EXAMPLES = {
     "webhook explain": ("mailboat webhook explain postmark body.json",),
     "doctor": ("mailboat doctor --data data", "mailboat doctor --output json"),
     "completion": ("mailboat completion bash",),
+    "bench": ("mailboat bench --to ada@example.com --mails 2000 --connections 32",),
     "simulate ses": ("mailboat simulate ses --port 9100",),
     "simulate sendgrid": ("mailboat simulate sendgrid --port 9100",),
     "simulate mailgun": ("mailboat simulate mailgun --port 9100",),

@@ -166,6 +166,22 @@ def test_an_endpoint_of_webhooks_lives_from_create_to_delete(at: Any, mailboat: 
     assert mailboat("webhook", "get", made["id"], "--data-dir", run.data)[0] == 1
 
 
+def test_bench_tells_how_fast_mail_was_accepted_and_sent(at: Any) -> None:
+    found = at("bench", "receipt", "--to", "ada@example.com", "--data", '{"order": 1, "name": "Ada"}', "--mails", "20")
+    assert (found["accepted"], found["done"], found["refused"]) == (20, 20, {})
+    assert found["accepted_per_second"] >= found["end_to_end_per_second"] > 0
+    assert found["accept_p99_ms"] >= found["accept_p50_ms"] > 0
+
+
+def test_bench_counts_what_was_refused_by_its_code(mailboat: Any, run: Any) -> None:
+    arguments = ("bench", "no-such-template", "--to", "ada@example.com", "--mails", "3", "--output", "json")
+    status, out, err = mailboat(*arguments, "--data-dir", run.data)
+    assert (status, json.loads(out)["refused"]) == (1, {"template_not_found": 3})
+    assert "3 were refused" in err
+    status, _, err = mailboat("bench", "--to", "a@example.com", "--url", "http://127.0.0.1:1", "--data-dir", run.data)
+    assert (status, "No answer from http://127.0.0.1:1" in err) == (1, True)
+
+
 def test_the_log_of_an_endpoint_says_what_came_of_the_last_try() -> None:
     tries = [{"status": None, "detail": "no answer"}, {"status": 500, "detail": "the endpoint answered 500"}]
     assert endpoint.answer({"tries": tries}) == "500 the endpoint answered 500"
