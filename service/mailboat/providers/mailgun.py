@@ -71,13 +71,12 @@ class Mailgun:
     async def send(self, request: Request) -> Receipt:
         """The id comes in angle brackets, and without them in events: it is kept without."""
         answer = await self._api.post(request)
-        identifier = answer.json().get("id")
-        if answer.status != 200 or not isinstance(identifier, str):
+        body = answer.json()
+        identifier = body.get("id")
+        known = fields.one_line(identifier, longest=200).strip("<>") if isinstance(identifier, str) else ""
+        if answer.status != 200 or not known:
             raise self._fault(answer)
-        return Receipt(
-            fields.one_line(f"200 {answer.json().get('message', '')}"),
-            fields.one_line(identifier, longest=200).strip("<>"),
-        )
+        return Receipt(fields.one_line(f"200 {body.get('message', '')}"), known)
 
     async def check(self) -> str:
         """A message without a word of who and what: 400 says that it was the only thing wrong. Nothing is sent, and

@@ -104,7 +104,7 @@ class Postmark:
         answer = await self._api.post(request.request)
         body = answer.json()
         identifier, words = body.get("MessageID"), str(body.get("Message", ""))
-        if answer.status != 200 or body.get("ErrorCode") != 0 or not isinstance(identifier, str):
+        if answer.status != 200 or body.get("ErrorCode") != 0 or not isinstance(identifier, str) or not identifier:
             raise self._fault(answer)
         return Receipt(
             fields.one_line(f"200 {words}"), fields.one_line(identifier, longest=200), _inactive(words, request.names)

@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import aioboto3
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from botocore import exceptions as boto
-from botocore.config import Config
 from msgspec import Meta
 
 from mailboat.domain.message import Mail, Receipt
@@ -96,9 +98,11 @@ class Ses:
             "aws_secret_access_key": credentials.secret_access_key or None,
             "aws_session_token": credentials.session_token or None,
             # Its own retries would send a mail twice without our knowledge.
-            "config": Config(
+            "config": AioConfig(
+                http_session_cls=_Http,
                 retries={"total_max_attempts": 1},
-                connect_timeout=min(CONNECT_SECONDS, limits.seconds),
+                # Less than for the whole call, so that it is told apart: nothing was sent.
+                connect_timeout=min(CONNECT_SECONDS, limits.seconds / 2),
                 read_timeout=limits.seconds,
                 max_pool_connections=limits.max_concurrent,
             ),
@@ -160,7 +164,7 @@ class Ses:
         """Raises the ProviderError for whatever goes wrong."""
         client = self._client or await self._open()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS + self._seconds):
+            async with asyncio.timeout(self._seconds):
                 answer: dict[str, Any] = await getattr(client, operation)(**parameters)
         except boto.ClientError as error:
             raise self._refusal(error) from None
@@ -194,6 +198,40 @@ class Ses:
         if isinstance(error, _BEFORE_SENDING):
             return Unavailable(f"{self._host} could not be reached: {words}")
         return Uncertain(f"{self._host}: {words}; it may have taken the request")
+
+
+class _Http(AIOHTTPSession):  # type: ignore[misc]
+    """botocore's way to HTTP, which would follow redirects, with the mail and our signature, and read without end."""
+
+    async def _get_session(self, proxy_url: str | None) -> _Straight:
+        return _Straight(await super()._get_session(proxy_url))
+
+
+class _Straight:
+    """A session that goes where it is sent and no further."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, **options: Any) -> _Whole:
+        async with self._session.request(method, allow_redirects=False, **options) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > http.LARGEST_ANSWER:
+                    response.close()
+                    raise aiohttp.ClientPayloadError("the answer does not end")
+            return _Whole(response, bytes(body))
+
+
+class _Whole:
+    """An answer that was read: what aiobotocore asks of one."""
+
+    def __init__(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        self.url, self.status, self.raw_headers, self._body = response.url, response.status, response.raw_headers, body
+
+    async def read(self) -> bytes:
+        return self._body
 
 
 def _tags(mail: Mail) -> list[dict[str, str]]:

@@ -63,11 +63,12 @@ def mail_of():
 async def answering():
     """Starts HTTP servers that read one request per connection and write the bytes they are told to; gives the URL.
 
-    With `hang` they write nothing, `early` closes before a request is read.
+    With `hang` they write nothing, with `hang_after` nothing more and close nothing, `early` closes before a request is
+    read.
     """
     servers = []
 
-    async def start(answer: bytes = b"", *, hang: bool = False, early: bool = False) -> str:
+    async def start(answer: bytes = b"", *, hang: bool = False, hang_after: bool = False, early: bool = False) -> str:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if not early:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -76,6 +77,8 @@ async def answering():
             if hang:
                 await reader.read()
             writer.write(answer)
+            if hang_after:
+                await reader.read()
             writer.close()
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))

@@ -161,10 +161,14 @@ async def test_no_body_of_an_error_gets_in_the_way_of_the_verdict(
     assert type(await verdict(kind, await answering(answer_of(status, lie)))) in allowed
 
 
-async def test_a_redirect_is_not_followed(kind, answering, answer_of, verdict):
-    there = await answering(answer_of(202, b'{"id": "<x>"}'))
-    url = await answering(answer_of(302, b"", Location=there))
-    assert type(await verdict(kind, url)) is Misconfigured
+@pytest.mark.parametrize("status", [302, 307])
+async def test_a_redirect_is_not_followed(kind, status, answering, answer_of, verdict):
+    """The mail, and the proof of who we are, would go to whoever it names."""
+    yes = b'{"id": "<x>", "MessageId": "x", "MessageID": "x", "ErrorCode": 0}'
+    there = await answering(answer_of(202 if kind == "sendgrid" else 200, yes))
+    url = await answering(answer_of(status, b"", Location=there))
+    error = await verdict(kind, url)
+    assert (type(error), str(status) in str(error)) == (Misconfigured, True)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +181,21 @@ async def test_a_connection_that_ends_after_the_request_is_uncertain(kind, lie, 
 async def test_silence_after_the_request_is_uncertain(kind, answering, verdict):
     error = await verdict(kind, await answering(hang=True), manifest.Limits(timeout="200ms"))
     assert type(error) is Uncertain
+
+
+@pytest.mark.parametrize("body", [b'{"id": "", "MessageID": "", "ErrorCode": 0}', b'{"id": "<>"}'])
+@pytest.mark.parametrize("kind", ["mailgun", "postmark"])
+async def test_an_empty_id_is_no_id(kind, body, answering, answer_of, verdict):
+    assert type(await verdict(kind, await answering(answer_of(200, body)))) is Misconfigured
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 999999999\r\n"])
+async def test_what_ses_says_without_end_is_not_read_to_its_end(length, answering, verdict):
+    """Nobody would say that: the mail may be taken or not. The rest is never waited for."""
+    endless = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + b" " * 2 * LARGEST_ANSWER
+    error = await verdict("ses", await answering(endless, hang_after=True), manifest.Limits(timeout="60s"))
+    assert type(error) is Uncertain
+    assert "in time" not in str(error)
 
 
 @pytest.mark.parametrize("kind", ["sendgrid", "mailgun", "postmark"])
