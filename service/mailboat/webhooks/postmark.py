@@ -68,15 +68,12 @@ async def verify(raw: bytes, headers: Mapping[str, str], secrets: Secrets, now: 
     matches = [hmac.compare_digest(given, f"{secrets.username}:{one}".encode()) for one in passwords]
     if not any(matches):
         raise Forged("name or password is wrong or missing")
-    if not isinstance(base.decode(raw), dict):
-        raise Malformed("this is not an object")
+    _fact(raw)
     return Verified(base.fingerprint(raw))
 
 
 def parse(raw: bytes) -> list[Event]:
-    fact = base.decode(raw)
-    if not isinstance(fact, dict) or not isinstance(fact.get("RecordType"), str):
-        raise Malformed("this has no RecordType, which every webhook of Postmark has")
+    fact = _fact(raw)
     word, event, bounce = _meaning(fact)
     at = next((fact[name] for name in DATES if fact.get(name)), None)
     return [
@@ -94,6 +91,13 @@ def parse(raw: bytes) -> list[Event]:
             raw={name: value for name, value in fact.items() if name != "Content"} if event == "unknown" else None,
         )
     ]
+
+
+def _fact(raw: bytes) -> dict[str, Any]:
+    fact = base.decode(raw)
+    if not isinstance(fact, dict) or not isinstance(fact.get("RecordType"), str):
+        raise Malformed("this has no RecordType, which every webhook of Postmark has")
+    return fact
 
 
 def _meaning(fact: dict[str, Any]) -> tuple[str, Word, Bounce | None]:

@@ -78,6 +78,10 @@ def test_each_kind_of_delivery_has_its_answer(api, query, topic, amazon, sendgri
             deliver("postmark", posts["postmark"]._replace(headers={})).headers["www-authenticate"].startswith("Basic")
         )
 
+        for meaningless in (b"{}", b'{"RecordType": [1]}', b"[]"):
+            refused = deliver("postmark", posts["postmark"]._replace(body=meaningless))
+            assert (refused.status_code, refused.json()["code"]) == (400, "malformed_webhook")
+
         subscribed = deliver("ses/ses-eu", topic.subscription())
         assert subscribed.status_code == 204
         assert amazon.asked[-1].startswith("/?Action=ConfirmSubscription")
