@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from mailboat.cli import declared
-from mailboat.cli.declared import Records, files, namespaced, qualified, with_records
+from mailboat.cli import declared, output
+from mailboat.cli.declared import Records, files, namespaced, output_form, qualified, with_records
 from mailboat.declare import manifests, store
 from mailboat.declare.inputs import Inputs, config_maps_of, secrets_of
 from mailboat.declare.manifests import Found
@@ -17,12 +19,15 @@ from mailboat_crds.check import Invalid
 from mailboat_crds.conditions import READY, ROUTE_INCOMPLETE, STALLED
 from mailboat_crds.models import KINDS, EmailClient, EmailProvider, Resource, kind_of
 
+CONDITION = ("type", "status", "reason", "message")
+
 
 @click.command()
 @files
 @namespaced
+@output_form
 @with_records
-async def apply(paths: tuple[str, ...], namespace: str | None, records: Records) -> int:
+async def apply(paths: tuple[str, ...], namespace: str | None, form: str, records: Records) -> int:
     """Make EmailProviders, EmailTemplates and EmailClients what these manifests say.
 
     All of them are checked before the first is applied. Secrets and ConfigMaps that they refer to are read from
@@ -33,11 +38,34 @@ async def apply(paths: tuple[str, ...], namespace: str | None, records: Records)
         click.echo(line, err=True)
     await check_changes(records, found)
     await records.declarer.reseal()
-    stalled = False
+    done = []
     for resource in [*found.resources, *await affected(records, found)]:
         outcome = await apply_one(records, resource, found)
-        stalled |= any(condition.type == STALLED for condition in outcome.status.conditions)
-    return int(stalled)
+        done.append((resource, outcome))
+        if form == "table":
+            tell(resource, outcome)
+    if form == "json":
+        output.show([row(*one) for one in done], form)
+    return int(any(one.type == STALLED for _, outcome in done for one in outcome.status.conditions))
+
+
+def tell(resource: Resource, outcome: Outcome) -> None:
+    """What came of it, in a line; what is to be seen to, on stderr."""
+    name = qualified(kind_of(resource), resource.metadata.name)
+    click.echo(f"{name} {outcome.change}")
+    ready = next((one for one in outcome.status.conditions if one.type == READY), None)
+    if ready is not None and ready.status != "True":
+        click.echo(f"{name}: {ready.reason}: {ready.message}", err=True)
+    for one in outcome.status.conditions:
+        if one.type == ROUTE_INCOMPLETE:
+            click.echo(f"{name}: warning: {one.message}", err=True)
+
+
+def row(resource: Resource, outcome: Outcome) -> dict[str, Any]:
+    """The same for programs."""
+    conditions = [{name: getattr(one, name) for name in CONDITION} for one in outcome.status.conditions]
+    place = {"namespace": resource.metadata.namespace, "name": resource.metadata.name}
+    return {"kind": kind_of(resource), **place, "change": outcome.change, "conditions": conditions}
 
 
 def read(paths: tuple[str, ...], namespace: str | None) -> Found:
@@ -94,7 +122,7 @@ def _place(resource: Resource) -> tuple[str, str]:
 
 
 async def apply_one(records: Records, resource: Resource, found: Found) -> Outcome:
-    """Apply, write the credentials, and say what came of it in one line."""
+    """Apply, and write the credentials."""
     kind, namespace, name = kind_of(resource), resource.metadata.namespace, resource.metadata.name
     given = found.inputs.get(namespace, Inputs())
     known = await records.declarer.remembered(kind, namespace, name)
@@ -105,11 +133,4 @@ async def apply_one(records: Records, resource: Resource, found: Found) -> Outco
     outcome = await records.declarer.apply(resource, inputs, held)
     if outcome.secret is not None and isinstance(resource, EmailClient):
         records.write_secret(namespace, resource.spec.credentials.secret_name, outcome.secret)
-    click.echo(f"{qualified(kind, name)} {outcome.change}")
-    ready = next((one for one in outcome.status.conditions if one.type == READY), None)
-    if ready is not None and ready.status != "True":
-        click.echo(f"{qualified(kind, name)}: {ready.reason}: {ready.message}", err=True)
-    for one in outcome.status.conditions:
-        if one.type == ROUTE_INCOMPLETE:
-            click.echo(f"{qualified(kind, name)}: warning: {one.message}", err=True)
     return outcome

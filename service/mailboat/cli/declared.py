@@ -125,6 +125,15 @@ def with_records(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Cal
     return wrapped
 
 
+output_form = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people or programs.",
+)
 namespaced = click.option("-n", "--namespace", help="Only this namespace.  [default: all]")
 files = click.option(
     "-f",

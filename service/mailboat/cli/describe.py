@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mailboat.cli import declared, output
-from mailboat.cli.declared import Records, namespaced, with_records
-from mailboat.cli.get import as_yaml, nothing
+from mailboat.cli.declared import Records, namespaced, output_form, with_records
+from mailboat.cli.get import as_yaml, nothing, written
 from mailboat.declare import store
 from mailboat.errors import MailboatError
 
@@ -20,14 +20,16 @@ CONDITION = ("type", "status", "reason", "lastTransitionTime", "message")
 @click.argument("what", metavar="emc|emt|emp")
 @click.argument("name")
 @namespaced
+@output_form
 @with_records
-async def describe(what: str, name: str, namespace: str | None, records: Records) -> int:
+async def describe(what: str, name: str, namespace: str | None, form: str, records: Records) -> int:
     """Show one resource with its conditions."""
     kind = declared.kind(what)
     found = await store.find(records.pool, kind.name, namespace, name)
     if not found:
         raise MailboatError(nothing(kind, name, namespace))
-    click.echo("\n\n".join(page(stored.manifest()) for stored in found))
+    manifests = [stored.manifest() for stored in found]
+    click.echo(written(manifests, form, one=True) if form == "json" else "\n\n".join(map(page, manifests)))
     return 0
 
 

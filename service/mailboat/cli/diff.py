@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from mailboat.cli import output
 from mailboat.cli.apply import read
-from mailboat.cli.declared import Records, files, namespaced, qualified, with_records
+from mailboat.cli.declared import Records, files, namespaced, output_form, qualified, with_records
 from mailboat.cli.get import as_yaml
 from mailboat.declare import store
 from mailboat_crds import check
@@ -18,18 +19,21 @@ from mailboat_crds.models import Resource, kind_of
 @click.command()
 @files
 @namespaced
+@output_form
 @with_records
-async def diff(paths: tuple[str, ...], namespace: str | None, records: Records) -> int:
+async def diff(paths: tuple[str, ...], namespace: str | None, form: str, records: Records) -> int:
     """Show what `mailboat apply` would change. Exit code 1: there are differences."""
-    changed = False
+    rows = []
     for resource in read(paths, namespace).resources:
         kind, space, name = kind_of(resource), resource.metadata.namespace, resource.metadata.name
         before = await store.load(records.pool, kind, space, name)
         lines = difference(before.manifest() if before else None, resource)
-        changed |= bool(lines)
-        for line in lines:
+        rows.append({"kind": kind, "namespace": space, "name": name, "diff": lines})
+        for line in lines if form == "table" else ():
             click.echo(line)
-    return int(changed)
+    if form == "json":
+        output.show(rows, form)
+    return int(any(row["diff"] for row in rows))
 
 
 def difference(before: dict[str, Any] | None, resource: Resource) -> list[str]:

@@ -241,3 +241,23 @@ def test_a_database_that_is_not_there_is_said(
     assert code == 1
     assert err.startswith("mailboat: No database (")
     assert f"start `mailboat up --data {data}`" in err
+
+
+def test_programs_get_json_of_each(mailboat: Command, file: Path) -> None:
+    code, out, err = mailboat("diff", "-f", file, "-o", "json")
+    assert (code, err) == (1, "")
+    assert {row["name"]: bool(row["diff"]) for row in json.loads(out)} == dict.fromkeys(
+        ["kept", "relay", "receipt", "storefront"], True
+    )
+    code, out, err = mailboat("apply", "-f", file, "-o", "json")
+    assert (code, err) == (0, "")
+    applied = {row["name"]: row for row in json.loads(out)}
+    assert {row["change"] for row in applied.values()} == {"created"}
+    assert {"type": "Ready", "status": "False", "reason": "Unreachable"}.items() <= next(
+        one for one in applied["relay"]["conditions"] if one["type"] == "Ready"
+    ).items()
+    code, out, _ = mailboat("describe", "emp", "kept", "-n", "shop", "--output", "json")
+    assert (code, json.loads(out)["metadata"]["name"]) == (0, "kept")
+    code, out, _ = mailboat("delete", "emp", "relay", "-n", "shop", "-o", "json")
+    gone = {"kind": "EmailProvider", "namespace": "shop", "name": "relay", "change": "deleted"}
+    assert (code, json.loads(out)) == (0, [gone])
