@@ -20,7 +20,7 @@ import structlog
 
 from mailboat import metrics
 from mailboat.db import engine, statements
-from mailboat.delivery import suppressions
+from mailboat.delivery import outbound, suppressions
 from mailboat.delivery.batcher import Batcher
 from mailboat.domain.events import Event
 from mailboat.telemetry import Traces
@@ -107,7 +107,7 @@ with due as materialized (
         e.recipient <> '' and (e.event = 'complained' or (e.event = 'bounced' and e.bounce = 'hard')) is true as bars
 ), facts as (
     select message_id as id, client_id, event, at, recipient, provider, bounce, reason as detail, null as recipients
-    from matched
+    from matched where event in {outbound.EVENTS}
 ), told as ({statements.tell("facts")}), later as (
     update events e set look_at = case when e.received_at > now() - interval '3 days'
         then now() + greatest(interval '1 second', (now() - e.received_at) / 2) end

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from mailboat.db.states import State
-from mailboat.delivery import outbound
+from mailboat.delivery import outbound, record
 from mailboat.delivery.endpoints import Endpoints
 from mailboat.delivery.outbound import DELAYS, DELIVERED, GIVEN_UP, PAUSED, next_delay
 from mailboat.errors import Problem
@@ -60,6 +60,19 @@ async def test_what_is_not_taken_is_told_again_with_the_same_id(
     tries = (await endpoints.log(made["id"], state=None, limit=10, cursor=None))["items"][0]["tries"]
     assert [one["status"] for one in tries] == [500, 500, 200]
     assert tries[0]["detail"] == "answered 500: no"
+
+
+@pytest.mark.parametrize(
+    "wait", ["soon", "-5", "Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2026 0:0:0 +9999999999999"]
+)
+async def test_a_retry_after_that_means_nothing_is_no_reason_to_forget_the_try(
+    wait: str, endpoints: Endpoints, receiver: Any, tell: Any, reply: Any
+) -> None:
+    added = await endpoints.add(receiver.url, [])
+    receiver.answer = lambda _: reply(503, retry_after=wait)
+    row = await tell(added["id"])
+    assert (row["state"], row["attempts"], row["owner"]) == (outbound.WAITS, 1, None)
+    assert [one["status"] for one in json.loads(row["tries"])] == [503]
 
 
 async def test_after_three_days_it_is_given_up_and_can_be_replayed(
@@ -171,6 +184,26 @@ async def test_a_mail_that_was_sent_and_what_its_provider_reports_are_told(
     assert (body["type"], body["data"]["recipient"], body["data"]["bounce"]) == ("bounced", "ada@example.com", "hard")
     rows = await pool.fetch("select event from webhook_deliveries")
     assert sorted(row["event"] for row in rows) == ["bounced", "sent"]  # nobody wants to hear of opened
+
+
+async def test_who_wants_everything_hears_of_what_has_a_word_and_of_nothing_else(
+    endpoints: Endpoints, receiver: Any, acceptor: Any, draft_of: Any, pool: asyncpg.Pool
+) -> None:
+    """A provider's "I have it" is no news, and what we have no word for is nothing to tell."""
+    await endpoints.add(receiver.url, [])
+    draft = draft_of()
+    await acceptor.accept(draft)
+    words = ["accepted", "unknown", *outbound.EVENTS]
+    await pool.execute(
+        """insert into events (provider, event_id, recipient, event, word, reason, message_id, provider_message_id, at)
+        select 'smtp', e, 'ada@example.com', e, e, '', $1, '', now() from unnest($2::text[]) as e
+        where e not in ('sent')""",
+        draft.id,
+        words,
+    )
+    assert await record.match(pool) == len(words) - 1
+    rows = await pool.fetch("select event from webhook_deliveries")
+    assert sorted(row["event"] for row in rows) == sorted(set(outbound.EVENTS) - {"sent"})
 
 
 async def test_a_message_that_ends_dead_or_failed_is_told_as_failed(
