@@ -24,10 +24,12 @@ from mailboat.client.types import (
     ListedMessage,
     Message,
     Preview,
+    RateLimit,
     Recipient,
     Sent,
     Suppression,
     Template,
+    Usage,
 )
 from mailboat.client.webhooks import WebhookRefused, verify_webhook
 
@@ -47,6 +49,7 @@ __all__ = [
     "Message",
     "NotFound",
     "Preview",
+    "RateLimit",
     "RateLimited",
     "Recipient",
     "Sent",
@@ -54,6 +57,7 @@ __all__ = [
     "Template",
     "Unauthorized",
     "Unavailable",
+    "Usage",
     "WebhookRefused",
     "verify_webhook",
 ]

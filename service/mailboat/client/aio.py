@@ -78,6 +78,10 @@ class AsyncMailboat:
         """What a mail would hold, without `data` with the template's example. Nothing is sent."""
         return await self.call(calls.render(name, data, locale))
 
+    async def usage(self) -> types.Usage:
+        """What was accepted this month, what is left of the quota, and the rate limit."""
+        return await self.call(calls.usage())
+
     async def call(self, call: Call[Answer]) -> Answer:
         """Make a call until it is answered or its tries are used up."""
         tries = session.Tries(call, self._retry)

@@ -79,6 +79,10 @@ def render(name: str, data: Mapping[str, Any] | None, locale: str | None) -> Cal
     return Call("POST", f"/v1/templates/{_part(name)}/render", types.Preview, body=body)
 
 
+def usage() -> Call[types.Usage]:
+    return Call("GET", "/v1/usage", types.Usage)
+
+
 def suppressions(reason: str | None, cursor: str | None) -> Call[types.SuppressionPage]:
     parameters = _parameters({"reason": reason, "limit": PAGE, "cursor": cursor})
     return Call("GET", "/v1/suppressions", types.SuppressionPage, parameters=parameters)

@@ -77,6 +77,10 @@ class Mailboat:
         """What a mail would hold, without `data` with the template's example. Nothing is sent."""
         return self.call(calls.render(name, data, locale))
 
+    def usage(self) -> types.Usage:
+        """What was accepted this month, what is left of the quota, and the rate limit."""
+        return self.call(calls.usage())
+
     def call(self, call: Call[Answer]) -> Answer:
         """Make a call until it is answered or its tries are used up."""
         tries = session.Tries(call, self._retry)

@@ -77,6 +77,8 @@ class Recorder:
                 return _json(200, _shown(self._find(identifier)))
             case "POST", "messages", identifier, "cancel":
                 return _json(200, self._cancel(self._find(identifier)))
+            case "GET", "usage":
+                return _json(200, _usage(len(self.sent)))
             case _, "templates", *rest:
                 return self._template(rest, body)
             case method, "suppressions", *rest:
@@ -163,6 +165,13 @@ class Recorder:
             del self._suppressed[rest[0]]
             return httpx.Response(204)
         return _json(200, self._suppressed[rest[0]])
+
+
+def _usage(accepted: int) -> dict[str, Any]:
+    """Of a client without a quota; the month is none that ever was."""
+    limit = {"per_minute": 600, "burst": 100}
+    month = {"month": "2000-01", "resets_at": "2000-02-01T00:00:00Z"}
+    return {**month, "accepted": accepted, "quota": None, "remaining": None, "rate_limit": limit}
 
 
 def _json(status: int, content: Any) -> httpx.Response:

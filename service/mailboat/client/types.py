@@ -187,6 +187,24 @@ class Suppression(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
+class RateLimit(msgspec.Struct, frozen=True):
+    """So many a minute, and so many at once."""
+
+    per_minute: int
+    burst: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The messages of a month (UTC) such as 2026-11. Without a quota, `quota` and `remaining` are None."""
+
+    month: str
+    accepted: int
+    quota: int | None
+    remaining: int | None
+    resets_at: datetime
+    rate_limit: RateLimit
+
+
 class MessagePage(msgspec.Struct, frozen=True):
     items: list[ListedMessage]
     next: str | None

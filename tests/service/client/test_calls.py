@@ -118,6 +118,13 @@ def test_a_suppressed_address_is_refused_until_it_is_removed(mail: Mailboat) -> 
         mail.suppressions.remove("ada@example.com")
 
 
+def test_what_was_used_is_told(mail: Mailboat) -> None:
+    mail.send("ada@example.com", template="receipt", data=DATA)
+    used = mail.usage()
+    assert (used.accepted, used.quota, used.remaining) == (1, None, None)
+    assert used.rate_limit.burst > 0
+
+
 def test_the_double_keeps_what_was_sent_and_to_whom() -> None:
     recorder = Recorder()
     recorder.client.send("Ada <ada@example.com>", template="anything", data=DATA, bcc=["bob@example.com"])
