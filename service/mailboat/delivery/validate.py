@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -29,7 +29,7 @@ from mailboat.errors import Problem
 from mailboat.providers.mime import header_fault
 from mailboat.registry import schemas
 
-DEEPEST = 64  # levels of nesting in data and metadata
+DEEPEST = schemas.DEEPEST  # levels of nesting in data and metadata
 LONGEST_KEY = 255  # characters of an Idempotency-Key
 LONGEST_SUBJECT = 2000  # characters
 MOST_HEADERS, MOST_TAGS = 50, 20
@@ -110,7 +110,7 @@ def decoded(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
 def check_depth(request: SendRequest) -> None:
     """Raises Problem 400 when data or metadata are nested too deep to be passed on safely."""
     for field in ("data", "metadata"):
-        if _deeper_than(getattr(request, field), DEEPEST):
+        if schemas.deeper_than(getattr(request, field), DEEPEST):
             raise Problem(400, "too_deep", f"{field} is nested more than {DEEPEST} levels deep.", field=field)
 
 
@@ -244,22 +244,6 @@ def _named(place: str, body: bytes) -> str:
         return f"{place}.{next(key for key, value in given[found[2]].items() if not isinstance(value, str))[:80]}"
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError, StopIteration):
         return place  # the body is broken further on, or has a name twice, of which the other was read here
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        layer = [child for parent in layer for child in _children(parent)]
-        if not layer:
-            return False
-    return True
-
-
-def _children(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from (child for child in value.values() if isinstance(child, dict | list))
-    elif isinstance(value, list):
-        yield from (child for child in value if isinstance(child, dict | list))
 
 
 @lru_cache(4096)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mailboat.domain.revision import Revision
+from mailboat.registry.looks import Intricate, Looks
 
 KEPT = 512
 LONGEST_REASON = 300
 MOST_BACKTRACKING = 100_000
 """Steps of a `pattern` with lookaround; others take linear time."""
+
+DEEPEST = 64
+"""Levels of the data. A schema whose references multiply the work with each level may take fewer of them."""
+MOST_LOOKS = 5_000_000
+"""At the same part of the data, which take a tenth of a second."""
+MOST_TOLD = 50_000
+"""So many at most are looked through for what to tell: each that fails takes memory."""
 
 Path = tuple[str | int, ...]
 
@@ -45,14 +54,28 @@ class Schema:
             self._validator: Any = jsonschema_rs.validator_for(schema, retriever=_refuse, pattern_options=patterns)
         except (jsonschema_rs.ValidationError, ValueError) as error:
             raise BrokenSchema(_misfit(_nearest(error))) from None
+        try:
+            looks = Looks(schema)
+            self._deepest = looks.deepest(MOST_LOOKS, DEEPEST) if looks.refers else DEEPEST
+            self._told = looks.deepest(MOST_TOLD, DEEPEST) if looks.refers else DEEPEST
+        except Intricate as error:
+            raise BrokenSchema(Misfit((), str(error))) from None
+        if self._deepest < 1:
+            raise BrokenSchema(Misfit((), f"its references look at one value more than {MOST_LOOKS:,} times"))
 
     def misfit(self, data: Any) -> Misfit | None:
         """The first thing that does not fit, or None."""
+        if self._deepest < DEEPEST and deeper_than(data, self._deepest):
+            return Misfit(
+                (), f"nested more than {self._deepest} levels deep, which the schema's references do not allow"
+            )
         try:
             if self._validator.is_valid(data):
                 return None
         except UnicodeEncodeError:
             return Misfit((), "a text holds half a surrogate pair")
+        if self._told < DEEPEST and deeper_than(data, self._told):
+            return Misfit((), "it does not fit the schema")
         return next(map(_misfit, self._validator.iter_errors(data)), None)
 
 
@@ -70,6 +93,23 @@ def misfit(revision: Revision, data: dict[str, Any]) -> Misfit | None:
             _known.clear()
         schema = _known[revision.digest] = Schema(given)
     return schema.misfit(data)
+
+
+def deeper_than(value: Any, levels: int) -> bool:
+    """Whether mappings and lists are nested more than so many levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [child for parent in layer for child in _children(parent)]
+        if not layer:
+            return False
+    return True
+
+
+def _children(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from (child for child in value.values() if isinstance(child, dict | list))
+    elif isinstance(value, list):
+        yield from (child for child in value if isinstance(child, dict | list))
 
 
 def _refuse(uri: str) -> Any:
