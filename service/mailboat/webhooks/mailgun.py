@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import getaddresses
@@ -32,6 +33,10 @@ WORDS: dict[str, Word] = {
     "clicked": "clicked",
 }
 FAILURES: dict[str, tuple[Word, Bounce | None]] = {"permanent": ("bounced", "hard"), "temporary": ("deferred", None)}
+TOO_OLD = 602  # Mailgun's own code: eight hours of "not now", https://help.mailgun.com/hc/en-us/articles/28956111811355
+
+# A permanent failure is Mailgun's last word on the mail, and not always on the address: "later", or a full mailbox.
+_NOT_FOR_GOOD = re.compile(r"(?<![\d.])(?:4\.\d{1,3}\.\d{1,3}|5\.2\.2)(?![\d.])")
 
 
 class Secrets(base.Secrets, frozen=True):
@@ -98,9 +103,20 @@ def tags(labels: list[Any]) -> dict[str, str]:
 def _meaning(fact: dict[str, Any], word: str) -> tuple[Word, Bounce | None]:
     if word != "failed":
         return events.named(WORDS, word), None
-    if events.text(fact.get("reason")).startswith("suppress-"):  # an address on Mailgun's own lists
+    reason = events.text(fact.get("reason"))
+    if reason.startswith("suppress-"):  # an address on Mailgun's own lists
         return "rejected", None
-    return FAILURES.get(events.text(fact.get("severity")), ("failed", None))
+    event, bounce = FAILURES.get(events.text(fact.get("severity")), ("failed", None))
+    if reason == "old":  # its last word, which has come with either severity
+        return "bounced", "soft"
+    return event, "soft" if bounce and _is_for_now(events.mapping(fact.get("delivery-status"))) else bounce
+
+
+def _is_for_now(status: dict[str, Any]) -> bool:
+    code = status.get("code")
+    if isinstance(code, int) and (400 <= code < 500 or code == TOO_OLD):
+        return True
+    return _NOT_FOR_GOOD.search(events.text(status.get("message"))) is not None
 
 
 def _headers(fact: dict[str, Any]) -> dict[str, Any]:

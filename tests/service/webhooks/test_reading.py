@@ -177,6 +177,54 @@ def mailgun(**fact):
         ({"event": "delivered"}, "delivered", None),
         ({"event": "failed", "severity": "permanent", "reason": "bounce"}, "bounced", "hard"),
         ({"event": "failed", "severity": "permanent", "reason": "generic"}, "bounced", "hard"),
+        (
+            {
+                "event": "failed",
+                "severity": "permanent",
+                "delivery-status": {"code": 550, "message": "5.1.1 no such user"},
+            },
+            "bounced",
+            "hard",
+        ),
+        (
+            {"event": "failed", "severity": "permanent", "delivery-status": {"code": "550", "message": 4.2}},
+            "bounced",
+            "hard",
+        ),
+        (
+            {
+                "event": "failed",
+                "severity": "permanent",
+                "delivery-status": {"code": 550, "message": "14.2.2.1 is listed"},
+            },
+            "bounced",
+            "hard",
+        ),
+        (
+            {
+                "event": "failed",
+                "severity": "permanent",
+                "delivery-status": {"code": 452, "message": "4.2.2 over quota"},
+            },
+            "bounced",
+            "soft",
+        ),
+        (
+            {
+                "event": "failed",
+                "severity": "permanent",
+                "delivery-status": {"code": 552, "message": "5.2.2 over quota"},
+            },
+            "bounced",
+            "soft",
+        ),
+        (
+            {"event": "failed", "severity": "permanent", "delivery-status": {"code": 602, "message": "Too old"}},
+            "bounced",
+            "soft",
+        ),
+        ({"event": "failed", "severity": "permanent", "reason": "old"}, "bounced", "soft"),
+        ({"event": "failed", "severity": "temporary", "reason": "old"}, "bounced", "soft"),
         ({"event": "failed", "severity": "permanent", "reason": "suppress-bounce"}, "rejected", None),
         ({"event": "failed", "severity": "permanent", "reason": "suppress-unsubscribe"}, "rejected", None),
         ({"event": "failed", "severity": "temporary", "reason": "greylisted"}, "deferred", None),
