@@ -14,6 +14,8 @@ const common = {
 
 // Fizz without its streams: the internals behind renderToStaticMarkup, for a renderer that can wait.
 const INTERNALS = 'createRequest, createResumableState, createRenderState, createFormatContext, performWork, startFlowing';
+// What it lends to every component, one for all.
+const SHARED = 'emptyContextObject, classComponentUpdater, SuspenseException, unsupportedStartTransition, unsupportedSetOptimisticState, throwOnUseEffectEventCall';
 const STANDINS = {
   'css-tree/dist/csstree.esm': at('runtime/csstree.mjs'),
   '@react-email/render': at('runtime/render.mjs'),
@@ -25,7 +27,7 @@ const parts = {
     const server = at('node_modules/react-dom/cjs/react-dom-server-legacy.browser.production.js');
     build.onResolve({ filter: /^fizz$/ }, () => ({ path: server }));
     build.onLoad({ filter: /react-dom-server-legacy\.browser\.production\.js$/ }, ({ path: file }) => ({
-      contents: `${fizz(readFileSync(file, 'utf8'))}\nexports.internals = { ${INTERNALS} };`,
+      contents: `${fizz(readFileSync(file, 'utf8'))}\nexports.internals = { ${INTERNALS} };\nexports.shared = [${SHARED}];`,
     }));
     build.onResolve({ filter: /^(css-tree\/dist\/csstree\.esm|@react-email\/render)$/ }, ({ path: name }) => ({ path: STANDINS[name] }));
     build.onLoad({ filter: /sucrase\/dist\/esm\/transformers\/JSXTransformer\.js$/ }, ({ path: file }) => ({

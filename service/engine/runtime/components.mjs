@@ -43,6 +43,7 @@ export function loadCodeBlock() {
     evaluate((name) => (name === 'react' ? React : Jsx), module, module.exports);
     codeBlock = module.exports;
     for (const name of Object.keys(codeBlock)) harden(codeBlock[name]);
+    harden(codeBlock.CodeBlock.render({ code: 'a', language: 'javascript', theme: {} }, null)); // its lines' component
   }
   return codeBlock;
 }

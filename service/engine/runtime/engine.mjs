@@ -6,7 +6,6 @@
 //   s  Tailwind has been set up for this template, which takes longer than a render may: now ask again. A few times per revision,
 //      for one that has several <Tailwind>
 //   u  unknown revision
-//   t  RegExp.prototype is not what it was: use this isolate no more; T if it was like that before the call
 import './shims.mjs';
 import { jsx } from 'react/jsx-runtime';
 import warmUp from './warm-up.tsx';
@@ -14,7 +13,7 @@ import * as bake from './bake.mjs';
 import { compile } from './compile.mjs';
 import { Fault, assignment, declaration, describe } from './faults.mjs';
 import * as fizz from './fizz.mjs';
-import { isIntact, lock } from './lockdown.mjs';
+import { lock } from './lockdown.mjs';
 import * as revisions from './revisions.mjs';
 import { plain } from './text.mjs';
 import { belongTo, setupsBegun } from './tailwind.mjs';
@@ -39,14 +38,11 @@ function failed(error, revision, work, again) {
 /** A call with everything around it that each one needs. */
 function guarded(revision, work) {
   pending = null;
-  if (!isIntact()) return 'T';
-  let answer;
   try {
-    answer = work();
+    return work();
   } catch (error) {
-    answer = failed(error, revision);
+    return failed(error, revision);
   }
-  return isIntact() ? answer : 't';
 }
 
 /** Renders, or begins to. */

@@ -3,6 +3,7 @@ import { sourceColumn } from './maps.mjs';
 import { isRelative, resolve } from './paths.mjs';
 
 const LONGEST = 500;
+const LONGEST_OWN = 5000;
 const FRAME = /(?:\(|at )(?:async )?([^()]+?)(?:, <anonymous>)?:(\d+):(\d+)\)?$/;
 /** A component in React's stack; react-email's own have lost their names, but for a letter or two. */
 const NAMED = /\n\s+at ([A-Z]\w{2,})/;
@@ -44,9 +45,17 @@ const REACT_ERRORS = {
  * throws has none: then `again` renders once more, to see where the element was written; else it is where its component is.
  */
 export function describe(thrown, files, prefix, components = '', again = null) {
+  const { message, file, line, column } = described(thrown, files, prefix, components, again);
+  return { message: message.toWellFormed(), file: file.toWellFormed(), line: number(line), column: number(column) };
+}
+
+/** A line or column that the host can read: a template may write a stack of its own. */
+const number = (value) => (value > 0 && value < 2 ** 31 ? Math.trunc(value) : 0);
+
+function described(thrown, files, prefix, components, again) {
   try {
     if (thrown instanceof Fault) {
-      return { message: thrown.message, file: thrown.file, line: thrown.line, column: thrown.column };
+      return { message: `${thrown.message}`.slice(0, LONGEST_OWN), file: `${thrown.file}`.slice(0, LONGEST), line: Number(thrown.line), column: Number(thrown.column) };
     }
     if (!(thrown instanceof Error)) {
       return { message: `threw ${String(thrown).slice(0, LONGEST)}`, ...(authored(placeOf(components, files, prefix), files) ?? definition(components, files) ?? NOWHERE) };

@@ -1,5 +1,7 @@
 // React's server renderer without stream comments, and with patience: it waits for what suspends.
-import { internals } from 'fizz';
+import { internals, shared } from 'fizz';
+
+export { shared };
 
 const DOCTYPE =
   '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">';

@@ -12,13 +12,17 @@ const HIDDEN = [
 const { freeze, getOwnPropertyDescriptor, getPrototypeOf, defineProperty } = Object;
 const { ownKeys } = Reflect;
 const seen = new Set();
+const softened = [];
 
-/** Freezes a value and all that can be reached from it, RegExp.prototype excepted: frozen, it costs every render 40 %. */
+/**
+ * Freezes a value and all that can be reached from it. RegExp.prototype too: whoever could replace its `exec` for a moment would be
+ * handed the engine's own expressions, and with them what others write. `replace` and `split` are slow then, `exec` is not.
+ */
 export function harden(value) {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || seen.has(value)) return;
   seen.add(value);
   const prototype = getPrototypeOf(value);
-  if (value !== RegExp.prototype) freeze(value);
+  freeze(value);
   harden(prototype);
   for (const key of ownKeys(value)) {
     const property = getOwnPropertyDescriptor(value, key);
@@ -36,6 +40,7 @@ function soften(prototype, names) {
     const property = getOwnPropertyDescriptor(prototype, name);
     if (!property || !('value' in property)) continue;
     const { value, enumerable } = property;
+    softened.push(value);
     defineProperty(prototype, name, {
       enumerable, configurable: false, get: () => value,
       set(own) {
@@ -46,17 +51,12 @@ function soften(prototype, names) {
   }
 }
 
-const guarded = ownKeys(RegExp.prototype).map((key) => ({ key, ...getOwnPropertyDescriptor(RegExp.prototype, key) }));
-
-/** Whether RegExp.prototype is what it was. */
-export function isIntact() {
-  if (ownKeys(RegExp.prototype).length !== guarded.length || getPrototypeOf(RegExp.prototype) !== Object.prototype) return false;
-  for (const { key, value, get, configurable } of guarded) {
-    const now = getOwnPropertyDescriptor(RegExp.prototype, key);
-    if (now === undefined || now.value !== value || now.get !== get || now.configurable !== configurable) return false;
-  }
-  return true;
-}
+/** What no name leads to, but an object that every template can make. */
+const made = () => {
+  const segments = new Intl.Segmenter('en').segment('a');
+  const { get, set } = getOwnPropertyDescriptor(new Error(), 'stack') ?? {};
+  return [...[segments, segments[Symbol.iterator](), new URLSearchParams('a=b').entries(), globalThis].map(getPrototypeOf), get, set];
+};
 
 /** Once, before the first template: take capabilities away and freeze the rest, these modules included. */
 export function lock(modules) {
@@ -68,9 +68,12 @@ export function lock(modules) {
   for (const kind of ERRORS) soften(kind.prototype, ['name', 'message', 'constructor', 'toString']);
   for (const module of modules) {
     freeze(module);
-    for (const key of ownKeys(module)) harden(getOwnPropertyDescriptor(module, key).value);
+    for (const key of ownKeys(module)) {
+      const { value, get } = getOwnPropertyDescriptor(module, key);
+      [value, get].forEach(harden);
+    }
   }
   for (const name of ownKeys(globalThis)) if (name !== 'globalThis') harden(globalThis[name]);
-  HIDDEN.forEach(harden);
+  [...HIDDEN, ...softened, ...made()].forEach(harden);
   freeze(globalThis);
 }

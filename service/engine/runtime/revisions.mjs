@@ -6,6 +6,7 @@ import tailwindTheme from 'tailwindcss/defaultTheme';
 import tailwindPlugin from 'tailwindcss/plugin';
 import { components, loadCodeBlock } from './components.mjs';
 import { Fault, refusedAt, telling } from './faults.mjs';
+import { shared } from './fizz.mjs';
 import { PACKAGES, isRelative, resolve } from './paths.mjs';
 
 const MOST_REVISIONS = 128;
@@ -24,8 +25,9 @@ modules.set('react', react).set('react/jsx-runtime', jsxRuntime).set('tailwindcs
 modules.set('tailwindcss/colors', { default: tailwindColors, __esModule: true });
 modules.set('tailwindcss/defaultTheme', { default: tailwindTheme, __esModule: true });
 
-/** What templates can reach, to be frozen. */
-export const reachable = [...new Set(modules.values())];
+const component = new React.Component({});
+/** What templates can reach, to be frozen: what they import, and what they are lent or thrown. */
+export const reachable = [...new Set(modules.values()), { Fault, lent: [...shared, component.refs, component.updater, React.lazy(null)._init] }];
 
 let process = null;
 

@@ -1,5 +1,6 @@
 // In place of Fizz's own, in whose file it stands: the same attribute, of declarations that are remembered.
 const MOST_DECLARATIONS = 4000;
+const LONGEST_NAME = 50;
 const LONGEST_VALUE = 200;
 const declarations = new Map();
 var declared = 0;
@@ -17,6 +18,7 @@ function pushStyleAttribute(target, style) {
 }
 
 function remembered(name, value) {
+  if (name.length > LONGEST_NAME) return declaration(name, value);
   if (typeof value === 'string' ? value.length > LONGEST_VALUE : typeof value !== 'number') return declaration(name, value);
   let values = declarations.get(name);
   let text = values?.get(value);
@@ -36,7 +38,7 @@ function declaration(name, value) {
   let written = styleNameCache.get(name);
   if (written === undefined) {
     written = escapeTextForBrowser(name.replace(uppercasePattern, '-$1').toLowerCase().replace(msPattern, '-ms-'));
-    styleNameCache.set(name, written);
+    if (name.length <= LONGEST_NAME && styleNameCache.size < MOST_DECLARATIONS) styleNameCache.set(name, written);
   }
   if (typeof value !== 'number') return written + ':' + escapeTextForBrowser(('' + value).trim());
   return written + ':' + (value === 0 || unitlessNumbers.has(name) ? '' + value : value + 'px');

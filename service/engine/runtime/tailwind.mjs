@@ -12,11 +12,11 @@ import { makeInlineStylesFor } from 'react-email:tailwind/utils/css/make-inline-
 import { sanitizeNonInlinableRules } from 'react-email:tailwind/utils/css/sanitize-non-inlinable-rules';
 import { separateAdjacentClosingBraces } from 'react-email:tailwind/utils/css/separate-adjacent-closing-braces';
 import { setupTailwind } from 'react-email:tailwind/utils/tailwindcss/setup-tailwind';
-import { isIntact } from './lockdown.mjs';
 
 const MOST_CLASSES = 4000;
 const MOST_SHARED = 600; // a setup that knows more is made anew: to learn one class it goes through all of them
 const MOST_STRINGS = 4000;
+const LONGEST_STRING = 1000; // a longer one is not remembered
 const MOST_HEADS = 500;
 const MOST_SETUPS = 12; // each is a compiler of its own, of some megabytes
 const MOST_WAITING = 100;
@@ -51,12 +51,15 @@ function isPlain(value) {
 function identify(config, theme, utility) {
   const known = typeof config === 'object' && config !== null && theme === undefined && utility === undefined ? keys.get(config) : undefined;
   if (known) return known;
-  const plain = isPlain(config);
+  const plain = isPlain(config) && isCss(theme) && isCss(utility);
   const source = JSON.stringify([config, theme, utility], (_, value) => (typeof value === 'function' ? value.toString() : value));
   const identity = plain ? { key: source, config: config && JSON.parse(source)[0] } : { key: owner + source, config };
   if (typeof config === 'object' && config !== null && theme === undefined && utility === undefined) keys.set(config, identity);
   return identity;
 }
+
+/** Whether this is what it says: an object could name itself one thing, and be read as another. */
+const isCss = (value) => value === undefined || typeof value === 'string';
 
 export class Setup {
   constructor(tailwind) {
@@ -78,7 +81,6 @@ export class Setup {
   /** Compile classes that were not seen before. False if there would be too many. */
   learn(classes) {
     if (classes.length > MOST_CLASSES || (this.classes.size > 0 && this.classes.size + classes.length > MOST_SHARED)) return false;
-    refuseIfTampered();
     for (const name of classes) this.classes.add(name);
     this.tailwind.addUtilities(classes);
     const sheet = this.sheet();
@@ -93,9 +95,10 @@ export class Setup {
   style(className) {
     let style = this.styles.get(className);
     if (style === undefined) {
-      refuseIfTampered();
+      style = this.resolve(className);
+      if (className.length > LONGEST_STRING) return style;
       if (this.styles.size >= MOST_STRINGS) this.styles.clear();
-      this.styles.set(className, (style = this.resolve(className)));
+      this.styles.set(className, style);
     }
     return style;
   }
@@ -127,16 +130,11 @@ export class Setup {
     const key = needed.join(' ');
     let css = this.heads.get(key);
     if (css === undefined) {
-      refuseIfTampered();
       if (this.heads.size >= MOST_HEADS) this.heads.clear();
       this.heads.set(key, (css = needed.length ? headCss(this.sheet(), needed) : ''));
     }
     return css;
   }
-}
-
-function refuseIfTampered() {
-  if (!isIntact()) throw new Error('RegExp.prototype was changed');
 }
 
 function declared(rules) {
@@ -183,6 +181,19 @@ function renew(key, { config, theme, utility }) {
 
 const isComponent = (type) => (typeof type === 'function' || type.render !== undefined) && !(elementMarker in type);
 
+/** The classes of a `className`, by it: to split costs more than to know. */
+const written = new Map();
+
+function namesOf(className) {
+  if (typeof className !== 'string' || className.length > LONGEST_STRING) return className.split(/\s+/);
+  let names = written.get(className);
+  if (names === undefined) {
+    if (written.size >= MOST_STRINGS) written.clear();
+    written.set(className, (names = className.split(/\s+/)));
+  }
+  return names;
+}
+
 /** Calls every component below, as react-email does, and notes the elements that have classes. */
 class Expansion {
   constructor(waiting) {
@@ -215,7 +226,7 @@ class Expansion {
     const { className } = props;
     if (className && !this.strings.has(className)) {
       this.strings.add(className);
-      for (const name of className.split(/\s+/)) this.classes.add(name);
+      for (const name of namesOf(className)) this.classes.add(name);
     }
     if (isComponent(type)) {
       this.add(typeof type === 'object' ? type.render(props) : type(props), mapped);

@@ -3,6 +3,7 @@
 
 const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const SPACES = new RegExp(`[${SPACE}]+`, 'g');
+const UNTIDY = new RegExp(`  |(?! )[${SPACE}]`); // what SPACES would change; exec alone is as fast as ever on frozen intrinsics
 const value = (name) => new RegExp(`[${SPACE}]${name}[${SPACE}]*=[${SPACE}]*(?:"([^"]*)"|'([^']*)'|([^${SPACE}"'>]+))`, 'i');
 const HREF = value('href');
 const ALT = value('alt');
@@ -168,7 +169,8 @@ class Scanner {
   }
 
   write(text) {
-    const words = trim(text).replace(SPACES, ' ');
+    let words = trim(text);
+    if (UNTIDY.exec(words) !== null) words = words.replace(SPACES, ' ');
     if (!words) return this.part(BLANK);
     if (isBlank(text, 0)) this.part(BLANK);
     this.parts.push(`${WRITTEN[this.pending]}${this.bullet}${words}`);

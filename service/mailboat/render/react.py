@@ -19,7 +19,6 @@ RENDER_SECONDS = limits.RENDER_SECONDS + limits.STARVED_SECONDS
 """V8's own clock is the wall's, so that it stops late only what the parent, who sees the CPU's, cannot."""
 PREPARING_SECONDS = limits.COMPILE_SECONDS + limits.STARVED_SECONDS
 NO_SUBJECT = "The template exports no `subject`, so the mail has none."
-TAMPERED = "changes RegExp.prototype, which other templates use too"
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -119,8 +118,6 @@ class React:
                 answer = self._isolate.call("resume", seconds=left)
         except react_v8.Broken as error:
             raise limits.Exhausted(f"{limits.TOO_MUCH_MEMORY} ({error})") from None
-        if answer == "T":
-            os._exit(1)  # another template's work, found too late: this one is rendered elsewhere
         return answer
 
 
@@ -138,8 +135,6 @@ def _take(answer: str, entry: str, digest: str) -> str:
         case "f":
             place = _places.decode(answer[1:])
             raise TemplateFault(place.message, file=place.file or entry, line=place.line, column=place.column)
-        case "t":
-            raise limits.Exhausted(TAMPERED, file=entry)
         case "u" | "s":  # defined again, it gets a new share of time
             raise KeyError(digest)
     return answer[1:]
