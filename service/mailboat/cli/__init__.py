@@ -16,6 +16,7 @@ from mailboat.cli import roles
 from mailboat.errors import ConfigurationError, MailboatError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+COMPLETE = "_MAILBOAT_COMPLETE"  # is set when a shell asks what may come next
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    chosen = arguments or [name for name in (os.environ.get("SERVICE_ROLE", ""),) if name]
+    asked = COMPLETE in os.environ
+    chosen = arguments or [name for name in (os.environ.get("SERVICE_ROLE", ""),) if name and not asked]
     if chosen and chosen[0] in roles.ROLES:
         return roles.start(chosen[0], chosen[1:])
     if not arguments and chosen and chosen != ["up"]:

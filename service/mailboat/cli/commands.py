@@ -10,7 +10,7 @@ import click
 
 import mailboat
 from mailboat import settings
-from mailboat.cli import completion, examples, roles
+from mailboat.cli import COMPLETE, completion, examples, roles
 from mailboat.cli.roles import ROLES
 
 
@@ -95,9 +95,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. Raises MailboatError and KeyboardInterrupt."""
     try:
-        status = cli.main(
-            arguments, prog_name=completion.PROGRAM, complete_var=completion.VARIABLE, standalone_mode=False
-        )
+        status = cli.main(arguments, prog_name=completion.PROGRAM, complete_var=COMPLETE, standalone_mode=False)
     except click.ClickException as error:  # wrong usage: click's own text names the option and the help
         error.show()
         return error.exit_code

@@ -12,10 +12,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from mailboat.cli import connection
+from mailboat.cli import COMPLETE, connection
 from mailboat.errors import MailboatError
 
-PROGRAM, VARIABLE = "mailboat", "_MAILBOAT_COMPLETE"
+PROGRAM = "mailboat"
 SHELLS = ("bash", "zsh", "fish")
 SECONDS = 1.0  # that Tab may take
 
@@ -37,7 +37,7 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None
     # Of the base class: that of bash would start a bash first, and complain where there is none.
-    click.echo(ShellComplete.source(made(cli, {}, PROGRAM, VARIABLE)))
+    click.echo(ShellComplete.source(made(cli, {}, PROGRAM, COMPLETE)))
 
 
 def names(path: str, name: Callable[[dict[str, Any]], str], who: str = "admin") -> Completion:

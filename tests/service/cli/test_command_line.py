@@ -113,6 +113,11 @@ def test_commands_options_and_choices_are_completed(completed, line: str, offere
     assert completed(line) == offered
 
 
+def test_completion_starts_no_role(completed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_ROLE", "captain")
+    assert completed("mailboat arch") == ["archive"]
+
+
 def test_an_interrupted_command_ends_with_130_and_says_nothing(mailboat, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
