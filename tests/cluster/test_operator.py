@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Any
 from tests.cluster.operated import ROTATE, Operated
 
 from mailboat.registry.mount import Mount
+from mailboat.registry.shards import Head
 
 
 def test_a_client_a_template_and_a_provider_become_ready_and_a_mail_goes(operated: Operated, until: Any) -> None:
@@ -169,6 +172,44 @@ def test_what_is_live_is_in_the_config_maps_that_pods_mount(operated: Operated, 
     operated.delete("emt", "other")
     operated.until("emt", "receipt", "Reconciled")
     until(lambda: (mounted("receipt"), mounted("other")) == (live("receipt"), None), "the edit, and the other to go")
+
+
+def test_a_template_without_room_in_its_config_map_is_live_and_told(operated: Operated, query: Any, until: Any) -> None:
+    def is_neighbour(name: str) -> bool:
+        return Head(operated.namespace, name, "", False).shard == 0
+
+    names = list(itertools.islice(filter(is_neighbour, (f"long-{n}" for n in itertools.count())), 4))
+    for number, name in enumerate(names):
+        noise = base64.b64encode(random.Random(number).randbytes(147_000)).decode()
+        operated.template(f"<!-- {noise} -->{{{{ order }}}}", name)
+    for name in names:
+        operated.until("emt", name, "Reconciled")
+    told = "jsonpath={range .items[?(@.reason=='ShardFull')]}{.type} {.involvedObject.name}{'\\n'}{end}"
+
+    def events() -> list[str]:
+        found = operated.cluster.kubectl("get", "events", "-n", operated.namespace, "-o", told)
+        return found.stdout.splitlines()
+
+    last = max(names)  # they are packed by name
+    until(lambda: events() == [f"Warning {last}"], "the event")
+    assert operated.condition("emt", last)["status"] == "True"
+    assert len(query("select * from template_heads")) == 4
+
+
+def test_a_quota_that_is_used_up_is_refused_and_stands_in_the_status(operated: Operated, until: Any) -> None:
+    operated.client(quota={"monthly": 1})
+    operated.template()
+    operated.until("emc", "storefront", "Reconciled")
+    operated.until("emt", "receipt", "Reconciled")
+    assert operated.send().status == 202
+    refused = operated.send()
+    assert (refused.status, refused.body["code"]) == (429, "quota_exceeded")
+    operated.annotate("emc", "storefront", "mailboat.dev/reconcile-requested-at=now")
+    operated.until("emc", "storefront", "QuotaUsed", "QuotaExceeded")
+    usage = operated.get("emc", "storefront")["status"]["usage"]
+    assert (usage["accepted"], usage["remaining"]) == (1, 0)
+    operated.client(quota={"monthly": 2})
+    until(lambda: operated.send().status == 202, "the raised quota")
 
 
 def test_the_longest_source_fits_beside_the_annotations(operated: Operated) -> None:
