@@ -15,6 +15,7 @@ from types import ModuleType
 
 import uvicorn
 
+from mailboat.api import heads
 from mailboat.api.front import Front
 from mailboat.settings import Settings
 
@@ -37,7 +38,7 @@ async def _serve(settings: Settings) -> None:
             front,
             host=settings.host,
             port=settings.port,
-            http="httptools",
+            http=heads.Protocol,
             loop="none",
             ws="none",
             lifespan="off",
