@@ -74,6 +74,7 @@ class Release:
             senders=["orders@shop.example.com"],
             route=["inbox"],
             credentials={"secretName": "storefront-email"},
+            rateLimit={"perMinute": 100_000, "burst": 10_000},
         )
         self.apply("EmailTemplate", "receipt", **TEMPLATE)
         for thing in ("emp/inbox", "emc/storefront", "emt/receipt"):

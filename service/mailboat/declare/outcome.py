@@ -80,7 +80,7 @@ def _condition(finding: Finding, before: Condition | None, generation: int, now:
 
 def stated(condition: Condition) -> Finding:
     """A condition as the finding that it came from."""
-    holds = {"True": True, "False": False}.get(condition.status)
+    holds = None if condition.status == "Unknown" else condition.status == "True"
     return Finding(condition.type, holds, condition.reason, condition.message)
 
 
