@@ -36,7 +36,7 @@ from mailboat.cli import valkey as embedded_valkey
 from mailboat.db import migrate
 from mailboat.settings import Settings, variable
 
-PATIENCE = 30.0  # seconds; a test that waits longer than this has failed
+PATIENCE = 60.0  # seconds; a test that waits longer than this has failed
 TEMPLATE = "mailboat_template"
 SECRET = "s3cret-of-every-test"
 _SECRET_HASH = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()  # few rounds: tests are many
