@@ -9,7 +9,7 @@ import click
 
 from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
-from mailboat.cli.options import connected, seconds
+from mailboat.cli.options import connected, overlapping
 
 PATH = "/v1/webhook-endpoints"
 COLUMNS = ("id", "url", "events", "state", "failures", "failing_since", "paused_reason")
@@ -86,14 +86,7 @@ def resume(identifier: str, session: Session, form: str) -> None:
 
 @click.command("rotate")
 @_ID
-@click.option(
-    "--overlap",
-    type=seconds,
-    metavar="DURATION",
-    default="24h",
-    show_default=True,
-    help="How long the old secret signs too.",
-)
+@overlapping("How long the old secret signs too.")
 @connected("sender")
 def rotate(identifier: str, overlap: int, session: Session, form: str) -> None:
     """Make a new secret. It is shown now and never again."""

@@ -10,7 +10,7 @@ import click
 
 from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
-from mailboat.cli.options import Identity, connected, identity, seconds
+from mailboat.cli.options import Identity, connected, identity, overlapping, seconds
 from mailboat.errors import MailboatError
 
 COLUMNS = ("key", "state", "created_at", "expires_at", "revoked_at")
@@ -40,14 +40,7 @@ def list_(place: Identity, session: Session, form: str) -> None:
 
 @key.command("rotate")
 @click.argument("place", type=identity, metavar="[NAMESPACE/]CLIENT", shell_complete=completion.clients)
-@click.option(
-    "--overlap",
-    type=seconds,
-    metavar="DURATION",
-    default="24h",
-    show_default=True,
-    help="How long the old keys still work.",
-)
+@overlapping("How long the old keys still work.")
 @connected("admin")
 def rotate(place: Identity, overlap: int, session: Session, form: str) -> None:
     """Make a new key; the old ones end after the overlap."""

@@ -49,6 +49,11 @@ def seconds(text: str) -> int:
     return int(found["number"]) * UNITS[found["unit"]]
 
 
+def overlapping(meaning: str) -> Callable[[Any], Any]:
+    """The option of a rotation: for how long what it replaces stays good."""
+    return click.option("--overlap", type=seconds, metavar="DURATION", default="24h", show_default=True, help=meaning)
+
+
 def content(text: str) -> str:
     """Text as it is, or the contents of @FILE (@- is stdin)."""
     if not text.startswith("@"):
