@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs crds lock try-api fuzz audit sbom chaos bench bench-growth bench-render image
+.PHONY: help setup engine run check format test docs site crds lock try-api fuzz audit sbom chaos bench bench-growth bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
@@ -40,6 +40,9 @@ test: setup ## Install what the tests need and run them all (ARGS for pytest)
 
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python .ci/docs.py
+
+site: setup ## Build the site of docs/ into dist/site; a link that leads nowhere stops it
+	$(BIN)/zensical build --clean --strict
 
 crds: ## Copy the custom resources of crds/ into the chart
 	@.ci/crds

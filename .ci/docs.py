@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -45,8 +46,14 @@ programs, and `field` where one part of the request is at fault. Codes are stabl
 """
 
 
+CODE_OR_SIGN = re.compile(r"`[^`]*`|<")
+SIGNS = {"<": "&lt;"}  # or `Ada <ada@example.com>` would become a link
+
+
 def row(*cells: str) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
+    escaped = (
+        CODE_OR_SIGN.sub(lambda found: SIGNS.get(found[0], found[0]), cell.replace("|", "\\|")) for cell in cells
+    )
     return f"| {' | '.join(escaped)} |\n"
 
 
@@ -153,18 +160,18 @@ CHART = """\
 <!-- Written by `make docs` from values.schema.json and values.yaml. -->
 # The Mailboat chart
 
-How to use it: [docs/kubernetes.md](../../docs/kubernetes.md). Two files to start from: [trial](examples/trial.yaml) and
-[production](examples/production.yaml). Helm checks every value against values.schema.json, and refuses unknown ones.
+How to use it: [Kubernetes]({guide}). Two files to start from: `examples/trial.yaml` and `examples/production.yaml`.
+Helm checks every value against values.schema.json, and refuses unknown ones.
 
 | value | default | meaning |
 | --- | --- | --- |
 """
 
 
-def chart_page() -> str:
+def chart_page(guide: str) -> str:
     schema = json.loads((CHARTED / "values.schema.json").read_text())
     values = yaml.safe_load((CHARTED / "values.yaml").read_text())
-    return CHART + "".join(
+    return CHART.format(guide=guide) + "".join(
         row(f"`{path}`", f"`{json.dumps(value)}`", note) for path, value, note in chart_values(schema, values)
     )
 
@@ -259,17 +266,18 @@ def command_section(context: click.Context) -> str:
     options = [one for one in command.params if isinstance(one, click.Option) and one.name not in SAID_ABOVE]
     shown = [option.get_help_record(context) for option in options]
     table = "".join(row(f"`{names}`", " ".join(note.split())) for names, note in filter(None, shown))
-    parts = [f"\n### {context.command_path}\n", told, f"\n```\n{usage}\n```\n"]
+    parts = [f"\n### {context.command_path}\n", told, f"\n```text\n{usage}\n```\n"]
     if table:
         parts.append(f"| option | meaning |\n| --- | --- |\n{table}")
     if found := examples.EXAMPLES.get(context.command_path.partition(" ")[2]):
-        parts.append("```\n" + "\n".join(found) + "\n```\n")
+        parts.append("```sh\n" + "\n".join(found) + "\n```\n")
     return "\n".join(parts)
 
 
 PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "problems.md": problems_page, "cli.md": cli_page}
 PAGES |= {f"resources/{kind.name.lower()}.md": partial(resource_page, kind) for kind in models.KINDS.values()}
-PAGES["../charts/mailboat/README.md"] = chart_page
+PAGES["chart.md"] = partial(chart_page, "kubernetes.md")  # and where Helm shows it:
+PAGES["../charts/mailboat/README.md"] = partial(chart_page, "../../docs/kubernetes.md")
 
 
 def main(check: bool) -> int:

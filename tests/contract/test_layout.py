@@ -25,6 +25,7 @@ TOP = {
     "skaffold.yaml",
     "templates",
     "tests",
+    "zensical.toml",
 }
 
 # In two halves, so that this file does not contain them itself.
