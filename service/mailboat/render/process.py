@@ -133,7 +133,8 @@ class Process:
 
     def _check_clock(self) -> None:
         self._timer = None
-        # Not only we are late then: asyncio and uvloop read what has arrived before they run timers.
+        if self._is_late():
+            self._readable()  # we may be late ourselves, and what it did in time not read yet
         if self._is_late() and not self._wait_longer():
             self._lose(late=True)
         if self._timer is None and self._is_busy():

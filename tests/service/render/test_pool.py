@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -109,6 +110,38 @@ async def test_a_stopped_process_is_killed_and_the_spare_takes_over(make_pool: P
             os.kill(pid, signal.SIGCONT)
     assert pool.killed >= 1
     await until(lambda: len(pool.pids) == 2)
+
+
+def test_a_parent_that_was_kept_waiting_reads_before_it_judges(good: Job) -> None:
+    class Held(selectors.DefaultSelector):
+        """Looks at once whether there is anything to read, and tells half a second later: the CPU was elsewhere."""
+
+        armed = False
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if not self.armed:
+                return super().select(timeout)
+            self.armed = False
+            found = super().select(0)
+            time.sleep(0.5)
+            return found
+
+    async def kept_waiting() -> None:
+        pool = Pool(1)
+        try:
+            await pool.start()
+            await pool.render([good])
+            rendering = asyncio.create_task(pool.render([good]))
+            await asyncio.sleep(0)  # it has been sent
+            held.armed = True
+            assert isinstance((await rendering)[0], Rendered)
+            assert pool.killed == 0
+        finally:
+            await pool.close()
+
+    held = Held()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(held)) as runner:
+        runner.run(kept_waiting())
 
 
 async def test_a_broken_revision_fails_every_mail_of_it_and_no_other(pool: Pool, job: JobMaker) -> None:
