@@ -228,6 +228,11 @@ class ReportedEvent(SQLModel, table=True):
         Index("events_message", "message_id", postgresql_where=text("message_id IS NOT NULL")),
         Index("events_unmatched", "look_at", postgresql_where=text("look_at IS NOT NULL")),
         Index("events_received", "received_at"),
+        Index(
+            "events_lost",
+            "received_at",
+            postgresql_where=text("event = ANY (ARRAY['bounced'::text, 'rejected'::text, 'complained'::text])"),
+        ),
     )
     id: int | None = Field(default=None, sa_column_args=[Identity()], sa_type=BigInteger, primary_key=True)
     provider: str = Field(sa_column=_text())
@@ -413,6 +418,16 @@ class WebhookDelivery(SQLModel, table=True):
     )
     created_at: datetime | None = Field(default=None, sa_column=_moment())
     updated_at: datetime | None = Field(default=None, sa_column=_moment())
+
+
+class Tally(SQLModel, table=True):
+    """How many messages accepted in the quarter of an hour from `at` on are what `word` says: `delivery.tallies`."""
+
+    __tablename__ = "tallies"
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    word: str = Field(sa_column=Column(Text, primary_key=True))
+    messages: int
+    counted_at: datetime | None = Field(default=None, sa_column=_moment())
 
 
 class OperatorFence(SQLModel, table=True):

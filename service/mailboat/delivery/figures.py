@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,32 +14,38 @@ import asyncpg
 import msgspec
 
 from mailboat.db import engine
-from mailboat.db.states import Lane, State
+from mailboat.db.states import Lane
+from mailboat.delivery import tallies
 from mailboat.domain import identifier
 
 log = logging.getLogger(__name__)
 
 SECONDS = {"1h": 60, "24h": 900, "7d": 7200, "30d": 28800}  # an interval of each range
 SLOTS = {"1h": 60, "24h": 96, "7d": 84, "30d": 90}
-EVENTS = ("delivered", "bounced", "complained", "rejected", "deferred")
 NEWEST = 2000  # messages that latencies and providers are taken from
 FRESH_SECONDS = 4.0
 REST = 30  # figures that took a second to gather are kept for so many
 DEAR_SECONDS = 0.15  # what takes longer is gathered while the figures before are shown
 LONGEST_SECONDS = 600.0  # and those may be so old
 
-# Both are by the moment at which the message was accepted: its id says it.
+LOST = 10_000  # events that the reasons are taken from
+
+# Both are by the moment at which the message was accepted: its id says it. For what has no tally yet.
 _STATES = """
-select width_bucket(id, $1::uuid[]) as slot, state, count(*) from queue where id >= $2 group by 1, 2
+select width_bucket(id, $1::uuid[]) as slot, ($3::text[])[state + 1] as word, count(*) from queue
+where id >= $2 group by 1, 2
 """
 _REPORTED = """
-select width_bucket(message_id, $1::uuid[]) as slot, event, count(distinct message_id) from events
+select width_bucket(message_id, $1::uuid[]) as slot, event as word, count(distinct message_id) from events
 where message_id >= $2 and event = any($3::text[]) and client_id is not null group by 1, 2
 """
 _LANES = """
 select lane, count(*), extract(epoch from now() - min(run_at))::float8 as age from queue where state = 1 group by lane
 """
-_UNDERWAY = "select state, count(*) from queue where state in (0, 2) group by state"
+_UNDERWAY = """
+select (select count(*) from queue where state = 0) as scheduled,
+    (select count(*) from queue where state = 2) as sending
+"""
 _RECENT = f"""
 with newest as (select id, created_at from messages order by id desc limit {NEWEST})
 select a.provider, count(*) filter (where a.outcome = 'sent') as sent, count(*) as attempts,
@@ -51,9 +58,12 @@ select percentile_cont(array[0.5, 0.95, 0.99]) within group
     (order by extract(epoch from a.started_at - m.created_at)::float8 + a.seconds)
 from newest m join attempts a on a.message_id = m.id where a.outcome = 'sent' and a.number = 1
 """
-_WHY = """
-select reason, count(*) from events
-where received_at >= $1 and event in ('bounced', 'rejected', 'complained') group by 1 order by 2 desc limit 6
+_WHY = f"""
+with newest as (
+    select reason from events where received_at >= $1 and event in ('bounced', 'rejected', 'complained')
+    order by received_at desc limit {LOST}
+)
+select reason, count(*) from newest group by 1 order by 2 desc limit 6
 """
 
 
@@ -155,23 +165,34 @@ class Gauge:
 async def gather(pool: asyncpg.Pool, span: str, now: datetime) -> Figures:
     """The figures as they are at this moment."""
     starts = intervals(span, now)
-    bounds = [identifier.floor(start) for start in starts]
-    states, reported = await asyncio.gather(
-        pool.fetch(_STATES, bounds, bounds[0]), pool.fetch(_REPORTED, bounds, bounds[0], list(EVENTS))
-    )
+    counts = await _counts(pool, span, starts)
     latency = await pool.fetchval(_LATENCY)
-    underway = {row["state"]: row["count"] for row in await pool.fetch(_UNDERWAY)}
+    underway = await pool.fetchrow(_UNDERWAY)
     return Figures(
         starts,
-        _series(len(starts), states, reported),
+        _series(len(starts), counts),
         _lanes(await pool.fetch(_LANES)),
-        underway.get(State.SENDING, 0),
-        underway.get(State.SCHEDULED, 0),
+        underway["sending"],
+        underway["scheduled"],
         list(latency) if latency else None,
         [dict(row) for row in await pool.fetch(_RECENT)],
         [(row["reason"], row["count"]) for row in await pool.fetch(_WHY, starts[0])],
         now,
     )
+
+
+async def _counts(pool: asyncpg.Pool, span: str, starts: list[datetime]) -> Counter[tuple[int, str]]:
+    """How many messages of each interval (from 0) are in each state, and have each event: of quarters of an hour that
+    were counted already their tallies, and all else from the messages themselves."""
+    tallied, until = ([], starts[0]) if span == "1h" else await tallies.read(pool, starts)
+    bounds, since = [identifier.floor(start) for start in starts], identifier.floor(until)
+    states, reported = await asyncio.gather(
+        pool.fetch(_STATES, bounds, since, tallies.WORDS), pool.fetch(_REPORTED, bounds, since, list(tallies.EVENTS))
+    )
+    counts: Counter[tuple[int, str]] = Counter()
+    for row in (*tallied, *states, *reported):
+        counts[row["slot"] - 1, row["word"]] += row["count"]
+    return counts
 
 
 def intervals(span: str, now: datetime) -> list[datetime]:
@@ -181,29 +202,24 @@ def intervals(span: str, now: datetime) -> list[datetime]:
     return [datetime.fromtimestamp(last, UTC) - timedelta(seconds=seconds * n) for n in range(SLOTS[span])][::-1]
 
 
-def _series(count: int, states: Sequence[asyncpg.Record], reported: Sequence[asyncpg.Record]) -> Series:
+def _series(count: int, counts: Counter[tuple[int, str]]) -> Series:
     """What was accepted, parted by what became of it; each message is in one part, as far as counts can tell."""
-    by_state = {(row["slot"] - 1, row["state"]): row["count"] for row in states}
-    by_event = {(row["slot"] - 1, row["event"]): row["count"] for row in reported}
 
-    def states_of(*wanted: State) -> list[int]:
-        return [sum(by_state.get((slot, state), 0) for state in wanted) for slot in range(count)]
+    def of(*words: str) -> list[int]:
+        return [sum(counts[slot, word] for word in words) for slot in range(count)]
 
-    def events_of(*words: str) -> list[int]:
-        return [sum(by_event.get((slot, word), 0) for word in words) for slot in range(count)]
-
-    bounced, complained = events_of("bounced", "rejected"), events_of("complained")
-    sent, said = states_of(State.SENT), events_of("delivered")
+    bounced, complained = of("bounced", "rejected"), of("complained")
+    sent, said = of("sent"), of("delivered")
     delivered = [max(min(a, b) - c, 0) for a, b, c in zip(said, sent, complained, strict=True)]
     return Series(
-        accepted=states_of(*State),
+        accepted=of(*tallies.WORDS),
         delivered=delivered,
         sent=[max(a - b - c - d, 0) for a, b, c, d in zip(sent, delivered, bounced, complained, strict=True)],
-        waiting=states_of(State.SCHEDULED, State.QUEUED, State.SENDING),
+        waiting=of("scheduled", "queued", "sending"),
         bounced=bounced,
         complained=complained,
-        deferred=events_of("deferred"),
-        failed=states_of(State.FAILED, State.DEAD),
+        deferred=of("deferred"),
+        failed=of("failed", "dead"),
     )
 
 

@@ -21,13 +21,20 @@ from taskiq.schedule_sources import LabelScheduleSource
 from taskiq_redis import ListQueueBroker
 
 from mailboat.db import engine, partitions, statements
+from mailboat.delivery import tallies
 from mailboat.settings import Settings
 
 log = structlog.get_logger()
 Done = TypeVar("Done")
 QUEUE = "mailboat:housekeeping"
 LOCK = 0x6D61696C626F6175
-SCHEDULE = {"make_partitions": "7 * * * *", "retain": "23 3 * * *", "forget": "*/10 * * * *"}
+SCHEDULE = {
+    "make_partitions": "7 * * * *",
+    "retain": "23 3 * * *",
+    "forget": "*/10 * * * *",
+    "tally": "* * * * *",
+    "tally_all": "53 3 * * *",
+}
 WAIT_SECONDS = 2.0  # for a task, in one call: shorter than the timeout of the socket
 PAUSE_SECONDS = 5.0  # between looks while Valkey is away
 
@@ -53,7 +60,7 @@ class Queue(ListQueueBroker):
 
 
 class Housekeeping:
-    """Partitions ahead, retention, and rows that nobody needs any more."""
+    """Partitions ahead, retention, rows that nobody needs any more, and tallies for those who look."""
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool) -> None:
         self._settings, self._pool = settings, pool
@@ -111,6 +118,30 @@ class Housekeeping:
             await connection.execute(statements.FORGET_WORKERS, 100 * self._settings.lease_seconds)
 
         await self._alone(act)
+
+    async def tally(self) -> int:
+        """Count what became of the last month's mail, where it has changed. Returns how many quarters of an hour."""
+
+        async def act(connection: asyncpg.Connection) -> list[datetime]:
+            return await tallies.due(connection, datetime.now(UTC))
+
+        return await self._count(await self._alone(act) or [])
+
+    async def tally_all(self) -> int:
+        """The same for all of it."""
+        now = datetime.now(UTC)
+        await self._alone(lambda connection: tallies.forget(connection, now))
+        return await self._count(tallies.every(now))
+
+    async def _count(self, quarters: list[datetime]) -> int:
+        """One day after the other, and no further than the first that could not be: what is tallied has no gaps."""
+        done = 0
+        for first in range(0, len(quarters), tallies.AT_ONCE):
+            part = quarters[first : first + tallies.AT_ONCE]
+            if not await self._alone(lambda connection, part=part: tallies.count(connection, part)):
+                break
+            done += len(part)
+        return done
 
     async def close(self) -> None:
         await self._broker.shutdown()
