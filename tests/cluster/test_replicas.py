@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from tests.cluster.operated import Operated, admit
 from tests.conftest import Postgres, Role
 
 from mailboat.settings import Settings
+
+ETCD_AWAY_SECONDS = float(os.environ.get("ETCD_AWAY_SECONDS", "1"))  # after the leader has noticed; tried with 60
 
 
 @pytest.fixture
@@ -80,6 +83,20 @@ def test_the_api_server_restarts(breakable: Operated, until: Any) -> None:
     time.sleep(9)  # longer than the Lease can be held without it
     api.start()
     breakable.template("<p>After the restart {{ order }}</p>")
+    breakable.until("emt", "receipt", "Reconciled")
+    assert breakable.leader.process.poll() is None, "it must not have to be started again"
+
+
+def test_etcd_is_away_for_longer_than_a_lease_lasts(breakable: Operated, until: Any) -> None:
+    breakable.template()
+    breakable.until("emt", "receipt", "Reconciled")
+    etcd = breakable.cluster.etcd
+    etcd.stop(signal.SIGKILL)
+    until(lambda: breakable.leader.lines("not leading any more"), "the leader to step back")
+    time.sleep(ETCD_AWAY_SECONDS)
+    etcd.start()
+    until(lambda: breakable.cluster.kubectl("get", "emt", check=False).returncode == 0, "the API server to answer")
+    breakable.template("<p>After the outage {{ order }}</p>")
     breakable.until("emt", "receipt", "Reconciled")
     assert breakable.leader.process.poll() is None, "it must not have to be started again"
 
