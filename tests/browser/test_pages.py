@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -78,6 +79,23 @@ async def test_dead_letters_are_grouped_by_reason_and_replayed(
     assert await pool.fetchval("select count(*) from queue where state = 1") == 8
 
 
+async def test_the_dead_letters_of_yesterday_are_replayed_and_no_others(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    yesterday = [await send(f"yesterday-{n}@example.com", State.DEAD, words="Timed out", ago=86400) for n in range(3)]
+    await send("today@example.com", State.DEAD, words="Timed out", ago=0)
+    await send("older@example.com", State.DEAD, words="Timed out", ago=3 * 86400)
+    await page.goto(f"{site}/ui")
+    await page.get_by_role("link", name="Look and replay").click()
+    await page.get_by_label("Stopped").select_option("Yesterday")
+    await expect(page.get_by_role("status").filter(has_text="reasons")).to_contain_text("3 messages")
+    await page.get_by_role("button", name="Replay all").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Replay all").click()
+    await expect(page.locator("#job h2")).to_have_text("3 messages are queued again")
+    queued = await pool.fetch("select id from queue where state = 1 order by id")
+    assert [row["id"] for row in queued] == sorted(yesterday)
+
+
 async def test_a_long_replay_goes_on_until_all_are_queued(
     site: str, page: Page, send: Send, pool: asyncpg.Pool
 ) -> None:
@@ -133,6 +151,33 @@ async def test_the_overview_says_what_needs_a_person_and_counts_the_rest(
     await expect(page.locator("#flow .readout").first).to_contain_text("accepted")
     await page.get_by_role("link", name="1 h", exact=True).click()
     await expect(page.locator(".stats dd").first).to_have_text("9")
+
+
+async def test_the_overview_leads_to_what_keeps_mail_or_news_from_going(
+    site: str, page: Page, send: Send, pool: asyncpg.Pool
+) -> None:
+    """A route to nowhere, a circuit that is open, an endpoint that fails and one that was paused for it."""
+    await send()
+    client = await pool.fetchval("update clients set route = '{inbox,ses-gone}' where name = 'storefront' returning id")
+    await pool.execute("insert into circuit_changes (provider, state, reason) values ('inbox', 'open', '5 timeouts')")
+    for url, paused in (("https://a.example/hook", None), ("https://b.example/hook", "failed for 3 days")):
+        await pool.execute(
+            """insert into webhook_endpoints (id, client_id, url, sealed, failures, failing_since, paused_at,
+               paused_reason) values ($1, $2, $3, '', 7, now() - interval '2 hours', $4, $5)""",
+            identifier.new(), client, url, datetime.now(UTC) if paused else None, paused,
+        )  # fmt: skip
+    expected = (
+        ("storefront: the route names ses-gone, which is not there", "Open client", "has no such EmailProvider"),
+        ("inbox takes no mail", "See providers", "What the circuit did"),
+        ("A webhook endpoint fails", "See what it said", "https://a.example/hook"),
+        ("A webhook endpoint is paused", "See what it said", "https://b.example/hook"),
+    )
+    for title, verb, there in expected:
+        await page.goto(f"{site}/ui")
+        thing = page.locator(".todo li", has_text=title)
+        await thing.get_by_role("link", name=verb).click()
+        await expect(page.get_by_text(there).first).to_be_visible()
+    await pool.execute("update clients set route = '{}'; delete from webhook_endpoints")
 
 
 async def test_nothing_that_anybody_sends_runs_in_a_page(site: str, page: Page, send: Send) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -137,10 +138,11 @@ class Housekeeping:
         """One day after the other, and no further than the first that could not be: what is tallied has no gaps."""
         done = 0
         for first in range(0, len(quarters), tallies.AT_ONCE):
-            part = quarters[first : first + tallies.AT_ONCE]
-            if not await self._alone(lambda connection, part=part: tallies.count(connection, part)):
+            act = partial(tallies.count, quarters=quarters[first : first + tallies.AT_ONCE])
+            counted = await self._alone(act)
+            if counted is None:
                 break
-            done += len(part)
+            done += counted
         return done
 
     async def close(self) -> None:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
-from mailboat.dashboard import parts, plots
+from mailboat.dashboard import plots
 from mailboat.dashboard.desk import Desk, Route
+from mailboat.dashboard.views import needs
 from mailboat.dashboard.views.stopped import counts
 from mailboat.delivery.figures import Figures, Gauge
-from mailboat.errors import TemplateFault
 from mailboat.registry.folder import Folder
 
 SPANS = {"1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 EVERY = {"1h": "minute", "24h": "15 minutes", "7d": "2 hours", "30d": "8 hours"}
 WORDS = {"1h": "hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
-NEAR_QUOTA = 0.9
 SLOW_SECONDS = {"high": 5.0, "normal": 60.0, "bulk": 600.0}  # an age of a lane from which on it is shown as slow
 
 _ANY = "select exists (select from messages) or exists (select from inbox)"
-_QUOTAS = """
-select c.namespace, c.name, c.quota_monthly as quota, u.accepted from clients c join usage u on u.client_id = c.id
-where u.month = date_trunc('month', now() at time zone 'utc')::date and c.quota_monthly > 0
-and u.accepted >= c.quota_monthly * $1 order by u.accepted::float8 / c.quota_monthly desc limit 5
-"""
 
 
 class Overview:
@@ -54,7 +47,7 @@ class Overview:
             spans=SPANS,
             every=EVERY[span],
             words=WORDS[span],
-            todo=await self._todo(),
+            todo=await needs.all_of(self._desk, self._folder),
             figures=figures,
             stats=_stats(figures),
             flow=_flow(figures, span),
@@ -62,48 +55,6 @@ class Overview:
             slow=SLOW_SECONDS,
             most=max((count for _, count in figures.why), default=1),
         )
-
-    async def _todo(self) -> list[dict[str, Any]]:
-        """What needs a person, the worst first: state, icon, title, text, link and its words."""
-        stopped = await counts(self._desk)
-        checks = await parts.look(self._desk.pool, self._desk.settings)
-        found = [
-            _thing(check.state, "alert", f"{check.name} needs a look", check.detail, "/ui/welcome", "See the parts")
-            for check in checks
-            if check.state in ("bad", "warn")
-        ]
-        if stopped["dead"]:
-            title = f"{stopped['dead']:,} dead letter{'s' * (stopped['dead'] > 1)}"
-            text = "Every attempt failed. See why, mend it, and replay them."
-            found.append(_thing("bad", "dead", title, text, "/ui/dead-letters", "Look and replay"))
-        if stopped["held"]:
-            text = "They may have been sent already: a person decides."
-            found.append(_thing("held", "held", f"{stopped['held']:,} held", text, "/ui/held", "Decide"))
-        for name, fault in await asyncio.to_thread(self._faults):
-            text = f"{fault}. The last good revision stays live."
-            found.append(
-                _thing("bad", "templates", f"{name} is broken", text, f"/ui/templates/{name}", "See the fault")
-            )
-        for row in await self._desk.pool.fetch(_QUOTAS, NEAR_QUOTA):
-            title = f"{row['name']}: {row['accepted'] / row['quota']:.0%} of its monthly quota".replace("%", "\u202f%")
-            text = f"{row['accepted']:,} of {row['quota']:,} mails."
-            link = f"/ui/clients/{row['namespace']}/{row['name']}"
-            found.append(_thing("warn", "clients", title, text, link, "Open client"))
-        return sorted(found, key=lambda thing: ("bad", "held", "warn").index(thing["state"]))
-
-    def _faults(self) -> list[tuple[str, str]]:
-        """Templates of the folder that cannot be read."""
-        found = []
-        for name in self._folder.names():
-            try:
-                self._folder.load(name)
-            except (TemplateFault, OSError) as fault:
-                found.append((name, str(fault)))
-        return found
-
-
-def _thing(state: str, icon: str, title: str, text: str, link: str, verb: str) -> dict[str, Any]:
-    return {"state": state, "icon": icon, "title": title, "text": text, "link": link, "verb": verb}
 
 
 def _stats(figures: Figures) -> list[dict[str, Any]]:

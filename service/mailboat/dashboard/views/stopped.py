@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,7 +18,14 @@ GROUPS, ROWS, PAGE = 12, 5, 50
 KINDS = {"dead": State.DEAD, "failed": State.FAILED}
 # What is done to some of them, while it is done and afterwards.
 ACTS = {"release": ("Sending", "queued again"), "fail": ("Failing", "not sent again")}
-FIELDS = ("status", "client", "provider", "template", "q")
+FIELDS = ("status", "client", "provider", "template", "when", "q")
+TIMES = {
+    "": "At any time",
+    "1h": "In the last hour",
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "7d": "In the last 7 days",
+}
 
 _COUNTS = "select state, count(*) from queue where state in (4, 5, 7) group by state"
 _CLIENTS = "select namespace || '/' || name from clients order by 1 limit 500"
@@ -45,8 +52,8 @@ class Stopped:
         ]
 
     async def dead(self, request: Request) -> Response:
-        given = _given(dict(request.query_params))
-        wanted = _filter(given, error=given["q"] or None)
+        given, now = _given(dict(request.query_params)), datetime.now(UTC)
+        wanted = _filter(given, error=given["q"] or None, now=now)
         reasons = await stopped.reasons(self._desk.pool, wanted)
         errors = [reason["error"] for reason in reasons[:GROUPS]]
         rows = await stopped.samples(self._desk.pool, wanted, errors, ROWS)
@@ -54,10 +61,13 @@ class Stopped:
         return self._desk.pages(
             "dead-letters.html",
             given=given,
+            fields=FIELDS,
+            times=TIMES,
+            now=now,
             groups=groups,
             others=len(reasons) - len(groups),
             total=sum(reason["messages"] for reason in reasons),
-            narrowed=any(given[name] for name in ("client", "provider", "template", "q")),
+            narrowed=any(given[name] for name in FIELDS[1:]),
             clients=[row[0] for row in await self._desk.pool.fetch(_CLIENTS)],
             providers=[row[0] for row in await self._desk.pool.fetch(_PROVIDERS)],
             counts=await self._counts(),
@@ -68,7 +78,10 @@ class Stopped:
         asked = dict(request.query_params)
         given, error = _given(asked), asked.get("error", "")
         found = await stopped.page(
-            self._desk.pool, _filter(given, error=error or None), limit=PAGE, cursor=asked.get("cursor") or None
+            self._desk.pool,
+            _filter(given, error=error or None, now=datetime.now(UTC)),
+            limit=PAGE,
+            cursor=asked.get("cursor") or None,
         )
         query = {**{k: v for k, v in given.items() if v}, "error": error}
         return self._desk.pages(
@@ -89,7 +102,7 @@ class Stopped:
         given, error = _given(asked), asked.get("error", "")
         began = _moment(asked.get("until", ""))
         done = int(asked["done"]) if asked.get("done", "").isdecimal() else 0
-        wanted = _filter(given, error=error or given["q"] or None, until=began)
+        wanted = _filter(given, error=error or given["q"] or None, now=began)
         result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
         done += result["done"]
         kept = {**{name: given[name] for name in FIELDS}, "error": error}
@@ -198,15 +211,29 @@ def _given(asked: dict[str, str]) -> dict[str, str]:
     return {**given, "status": given["status"] if given["status"] in KINDS else "dead"}
 
 
-def _filter(given: dict[str, str], *, error: str | None, until: datetime | None = None) -> stopped.Filter:
+def _filter(given: dict[str, str], *, error: str | None, now: datetime) -> stopped.Filter:
+    """What had stopped by `now`, from which the times are counted."""
+    since, until = _times(given["when"], now)
     return stopped.Filter(
         states=(KINDS[given["status"]],),
         client=given["client"] or None,
         template=given["template"] or None,
         provider=given["provider"] or None,
         error=error,
+        since=since,
         until=until,
     )
+
+
+def _times(when: str, now: datetime) -> tuple[datetime | None, datetime]:
+    """From when until when; days are those of UTC, as all times here."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "1h": (now - timedelta(hours=1), now),
+        "today": (today, now),
+        "yesterday": (today - timedelta(days=1), today),
+        "7d": (now - timedelta(days=7), now),
+    }.get(when, (None, now))
 
 
 def _back(status: str) -> str:
