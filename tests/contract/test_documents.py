@@ -6,14 +6,23 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailboat.cli import commands
+from mailboat.providers import manifest
+from mailboat.providers import registry as kinds
+from mailboat.webhooks import endpoints
+from mailboat.webhooks import registry as webhooks
 
+DER, PUBLIC = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs"]
 
 
@@ -89,6 +98,31 @@ def test_a_command_that_there_is_not_would_be_noticed(wrong: str) -> None:
     ((words),) = told_commands(f"Run `mailboat {wrong}` now.")
     with pytest.raises(click.UsageError):
         understand(words)
+
+
+KINDS = sorted(kinds.KINDS)
+YAML = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_provider_has_a_page_with_its_webhooks(root: Path, kind: str) -> None:
+    page = (root / f"docs/providers/{kind}.md").read_text()
+    assert "| what it means | what happens |" in page or kind == "inbox"
+    if kind in webhooks.KINDS:
+        told = page.partition("\n## Webhooks\n")[2]
+        assert "webhook: {" in told
+        assert f"mail.example.com/webhooks/{kind}/" in told
+
+
+def test_the_providers_files_of_the_documents_are_read(root: Path, tmp_path: Path) -> None:
+    key = b64encode(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(DER, PUBLIC)).decode()
+    file, count = tmp_path / "providers.yaml", 0
+    for page in [*(root / "docs/providers").glob("*.md"), root / "docs/simulators.md"]:
+        for _, text in YAML.findall(page.read_text()):
+            file.write_text(re.sub(r"MFkw\w+…", key, textwrap.dedent(text)))
+            count += len(manifest.read(str(file), kinds.KINDS))
+            endpoints.read(str(file), simulators=False)
+    assert count >= 10
 
 
 def anchors(page: Path) -> set[str]:

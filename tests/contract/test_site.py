@@ -72,6 +72,12 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("mark", ["```", "| ---"])
+def test_no_mark_of_a_fence_or_table_is_left_as_text(site: Path, mark: str) -> None:
+    """Inside a list both have to be indented by four."""
+    assert {str(page.relative_to(site)) for page in site.rglob("*.html") if mark in page.read_text()} == set()
+
+
 def test_the_navigation_has_every_page_once(root: Path) -> None:
     nav = tomllib.loads((root / "zensical.toml").read_text())["project"]["nav"]
     named = [path for part in nav for pages in part.values() for page in pages for path in page.values()]
