@@ -32,13 +32,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Port of the API."""
     admin_token: str = ""
     """Bearer token of /admin. Empty: /admin answers 404."""
+    viewer_token: str = ""
+    """Second token, of those who may look at /admin and the dashboard and change nothing. Empty: none."""
     public_url: str = ""
     """How callers reach the API, written into answers and the quick start. Empty: http://HOST:PORT."""
     client_file: str = ""
     """The client.json of `mailboat up`: the dashboard's first steps show its key in their curl line."""
     dashboard: Literal["open", "login", "closed"] = "closed"
     """open: /ui answers without a login, and only requests whose Host is a loopback name (localhost, *.localhost,
-    127.0.0.1, [::1]); `mailboat up` opens it. login: one signs in with the admin token. closed: /ui answers 404."""
+    127.0.0.1, [::1]); `mailboat up` opens it. login: one signs in with the admin token, the viewer token or
+    MAILBOAT_OIDC_ISSUER. closed: /ui answers 404."""
+    oidc_issuer: str = ""
+    """OpenID Connect provider with which one may sign in to the dashboard: its issuer, exactly as it names itself.
+    MAILBOAT_PUBLIC_URL/ui/login/oidc/callback is what it sends back to. Empty: none."""
+    oidc_client_id: str = ""
+    """By which that provider knows us."""
+    oidc_client_secret: str = ""
+    """What it gave us to prove it. Empty: we are a public client, and PKCE is all there is."""
+    oidc_scopes: str = "openid email profile"
+    """What is asked of that provider. Some send groups only when `groups` is among them."""
+    oidc_claim: str = "groups"
+    """Claim of the ID token that decides: one word or a list. A dot leads below another: realm_access.roles."""
+    oidc_admins: str = ""
+    """Values of that claim, comma-separated, that make an admin, who may do everything."""
+    oidc_viewers: str = ""
+    """Values of that claim, comma-separated, that make a viewer, who may look. *: whoever signs in there."""
+    oidc_domains: str = ""
+    """Domains of mail addresses, comma-separated: nobody else may sign in, and the provider has to say that the
+    address is verified. Empty: any."""
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Port of /metrics, /livez and /readyz on MAILBOAT_HOST, for every role and without a token: keep it inside.
     0: none; the API then shows /metrics on its own port, see docs/metrics.md. Not for `mailboat up`."""
@@ -187,4 +208,6 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         raise ConfigurationError(
             f"MAILBOAT_UNSUBSCRIBE_KEY: each key needs {SHORTEST_KEY} characters; take 32 random ones."
         )
+    if settings.viewer_token and settings.viewer_token == settings.admin_token:
+        raise ConfigurationError("MAILBOAT_VIEWER_TOKEN is the admin token: viewers need one of their own.")
     return settings

@@ -97,7 +97,7 @@ async def test_who_is_not_signed_in_meets_no_barrier(serve: Serve, browser: Brow
     settings = Settings(dashboard="login", admin_token="a-long-admin-token", templates=str(tmp_path))
     async with serve(settings) as origin:
         await page.goto(f"{origin}/ui/messages")
-        await page.get_by_label("Admin token").fill("wrong")
+        await page.get_by_label("Token").fill("wrong")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_role("alert")).to_be_visible()
         await page.evaluate(AXE)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from mailboat.dashboard.session import COOKIE, TRIES, WITHIN_SECONDS, Sessions, TooMany
+from mailboat.dashboard.session import COOKIE, TRIES, WITHIN_SECONDS, Session, Sessions, TooMany
 from mailboat.settings import Settings
 
 TOKEN = "the-admin-token-of-this-test"
@@ -21,24 +21,36 @@ def settings(folder: Path) -> Settings:
 
 def test_a_session_is_what_was_signed_with_this_token_and_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(TOKEN)
-    cookie = sessions.opened(TOKEN, "10.0.0.1")
-    assert cookie
-    assert sessions.holds(cookie)
+    viewer = Session("viewer", "Ada . Lovelace <ada@example.com>")
+    cookie = sessions.cookie(viewer)
+    assert sessions.session(cookie) == viewer
     for forged in ("", ".", "9999999999.x.", cookie[:-1], cookie.replace(".", "1.", 1), f"9{cookie}", "\udcff"):
-        assert not sessions.holds(forged)
-    assert not Sessions("another token").holds(cookie)
+        assert sessions.session(forged) is None
+    for forged in (cookie.replace("viewer", "admin"), sessions.signed("sign-in.x.x", 600), sessions.csrf(cookie)):
+        assert sessions.session(forged) is None
+    for others in (Sessions("another token"), Sessions(TOKEN, "a viewer token")):
+        assert others.session(cookie) is None
     monkeypatch.setattr("time.time", lambda: 4_000_000_000)
-    assert not sessions.holds(cookie)
+    assert sessions.session(cookie) is None
+
+
+def test_each_token_opens_its_role_and_no_other_opens_any() -> None:
+    sessions = Sessions(TOKEN, "look")
+    assert sessions.of_token(TOKEN, "10.0.0.1") == Session("admin")
+    assert sessions.of_token("look", "10.0.0.1") == Session("viewer")
+    for wrong in ("", "loo", f"{TOKEN}look"):
+        assert sessions.of_token(wrong, "10.0.0.1") is None
+    assert Sessions(TOKEN).of_token("", "10.0.0.1") is None
 
 
 def test_wrong_tokens_are_few_per_address() -> None:
     sessions = Sessions(TOKEN)
     for n in range(TRIES):
-        assert sessions.opened("guess", "10.0.0.1", now=float(n)) is None
+        assert sessions.of_token("guess", "10.0.0.1", now=float(n)) is None
     with pytest.raises(TooMany):
-        sessions.opened(TOKEN, "10.0.0.1", now=float(TRIES))
-    assert sessions.opened(TOKEN, "10.0.0.2", now=float(TRIES))
-    assert sessions.opened(TOKEN, "10.0.0.1", now=TRIES + WITHIN_SECONDS)
+        sessions.of_token(TOKEN, "10.0.0.1", now=float(TRIES))
+    assert sessions.of_token(TOKEN, "10.0.0.2", now=float(TRIES))
+    assert sessions.of_token(TOKEN, "10.0.0.1", now=TRIES + WITHIN_SECONDS)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -72,10 +84,10 @@ async def test_one_signs_in_acts_and_signs_out(serve, browser: BrowserContext, t
     page: Page = await browser.new_page()
     async with serve(settings(tmp_path)) as origin:
         await page.goto(f"{origin}/ui/suppressions?q=x")
-        await page.get_by_label("Admin token").fill("wrong")
+        await page.get_by_label("Token").fill("wrong")
         await page.get_by_role("button", name="Sign in").click()
-        await expect(page.get_by_role("alert")).to_have_text("That is not the admin token.")
-        await page.get_by_label("Admin token").fill(TOKEN)
+        await expect(page.get_by_role("alert")).to_have_text("That is not a token of this dashboard.")
+        await page.get_by_label("Token").fill(TOKEN)
         await page.keyboard.press("Enter")
         await expect(page).to_have_url(f"{origin}/ui/suppressions?q=x")
         await page.get_by_role("textbox", name="Address").fill("ada@example.com")

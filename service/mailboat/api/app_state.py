@@ -13,6 +13,8 @@ from mailboat.api.context import Context
 from mailboat.delivery.clients import Client
 from mailboat.errors import Problem
 
+LOOKING = frozenset({"GET", "HEAD"})  # what changes nothing
+
 
 def context_of(request: Request) -> Context:
     """The process's connections."""
@@ -35,19 +37,24 @@ async def administrator(
     authorization: Annotated[str | None, Header()] = None,
     x_admin_token: Annotated[str | None, Header()] = None,
 ) -> None:
-    """Lets the holder of the admin token pass, with a query that is known. Raises Problem 401, 404 (off) and 422."""
-    token = context_of(request).settings.admin_token
-    if not token:
+    """Lets the holder of the admin token pass, and that of the viewer token where nothing is changed, with a query that
+    is known. Raises Problem 401, 403, 404 (off) and 422."""
+    settings = context_of(request).settings
+    if not settings.admin_token:
         raise Problem(404, "not_found", "The admin side is off: set MAILBOAT_ADMIN_TOKEN.")
     scheme, _, bearer = (authorization or "").partition(" ")
     given = x_admin_token or (bearer if scheme.lower() == "bearer" else "")
-    if not hmac.compare_digest(given.encode(), token.encode()):
+    may_act = hmac.compare_digest(given.encode(), settings.admin_token.encode())
+    may_look = hmac.compare_digest(given.encode(), settings.viewer_token.encode()) and settings.viewer_token != ""
+    if not may_act and not may_look:
         raise Problem(
             401,
             "unauthorized",
             "The admin token is missing or wrong. Send it as Authorization: Bearer TOKEN.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    if not may_act and request.method not in LOOKING:
+        raise Problem(403, "role_required", "The viewer token may look; this needs the role admin: the admin token.")
     check_query(request)
 
 

@@ -53,7 +53,11 @@ SCHEMES = {
         "scheme": "bearer",
         "description": "Key and secret in one, with a dot between: `mb_….SECRET`. It is what Resend's SDKs send.",
     },
-    "AdminToken": {"type": "http", "scheme": "bearer", "description": "MAILBOAT_ADMIN_TOKEN."},
+    "AdminToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "MAILBOAT_ADMIN_TOKEN; to look, MAILBOAT_VIEWER_TOKEN.",
+    },
     "AdminHeader": {"type": "apiKey", "in": "header", "name": "X-Admin-Token", "description": "The same as a header."},
 }
 CLIENT: list[dict[str, list[str]]] = [{"ClientKey": [], "ClientSecret": []}]
@@ -114,7 +118,13 @@ FIXED: dict[str, tuple[str, ...]] = {
     "POST /v1/send": (*GATED["/v1/"], *SENDING),
     "POST /v1/batch": (*GATED["/v1/"], *SENDING),
     "POST /v1/suppressions/import": (*GATED["/v1/"], "malformed_csv", "body_too_large", "missing_field"),
-    "POST /admin/suppressions/import": (*GATED["/admin/"], "malformed_csv", "body_too_large", "missing_field"),
+    "POST /admin/suppressions/import": (
+        *GATED["/admin/"],
+        "role_required",
+        "malformed_csv",
+        "body_too_large",
+        "missing_field",
+    ),
 }
 HEADERS = {
     "Retry-After": ("Seconds until it is worth trying again.", {"type": "string", "pattern": "^[0-9]+$"}),
@@ -394,6 +404,8 @@ def codes_of(name: str, path: str, operation: dict[str, Any]) -> set[str]:
     codes = set(next((given for prefix, given in GATED.items() if path.startswith(prefix)), ("internal_error",)))
     codes |= set(SPECIAL.get(name, ()))
     parameters = operation.get("parameters", [])
+    if path.startswith("/admin/") and not name.startswith("GET "):
+        codes.add("role_required")
     if "requestBody" in operation:
         codes |= set(WITH_BODY)
     if parameters:

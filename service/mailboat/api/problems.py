@@ -22,6 +22,7 @@ CODES = {
     "unauthorized": (401, "The key, the secret or the admin token is wrong, expired or revoked."),
     "forged": (401, "The sender of a webhook is not proven."),
     "client_suspended": (403, "The client is suspended."),
+    "role_required": (403, "The viewer token may look and change nothing; this needs the admin token."),
     "not_found": (404, "There is no such thing."),
     "method_not_allowed": (405, "The path exists, the method does not."),
     "too_slow": (408, "The body did not come in time."),

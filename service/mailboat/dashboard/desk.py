@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailboat.dashboard import pages as looks
 from mailboat.dashboard.pages import Pages
 from mailboat.delivery.ring import Doorbell
 from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Renderer
 from mailboat.settings import Settings
 
-ACTOR = "dashboard"
 _AUDIT = "insert into audit (actor, action, subject, detail) values ($1, $2, $3, $4::jsonb)"
 LARGEST_FORM = 2_097_152  # octets
 
@@ -54,9 +54,15 @@ class Desk:
     doorbell: Doorbell
     orm: Callable[[], AsyncEngine]
 
+    @property
+    def actor(self) -> str:
+        """Who acts, for the audit: the dashboard, and the name that an OIDC provider gave."""
+        name = looks.SESSION.get().name
+        return f"dashboard, {name}" if name else "dashboard"
+
     async def note(self, action: str, subject: str, detail: dict[str, Any]) -> None:
         """Leave an audit row."""
-        await self.pool.execute(_AUDIT, ACTOR, action, subject, json.dumps(detail))
+        await self.pool.execute(_AUDIT, self.actor, action, subject, json.dumps(detail))
 
 
 async def form(request: Request) -> dict[str, str]:

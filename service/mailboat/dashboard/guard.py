@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# What changes nothing although it is no GET, by the path of its route: the only acts that a viewer has.
+HARMLESS = frozenset({"/ui/login", "/ui/logout", "/ui/templates/{name}/preview"})
 _LOOPBACK = re.compile(r"(?:(?:[a-z0-9-]+\.)*localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 
@@ -25,6 +27,11 @@ def refusal(method: str, headers: Mapping[str, str], *, anywhere: bool = False) 
     if method not in SAFE and not _is_ours(host, headers):
         return "Only the dashboard's own pages may change anything, and this request did not come from one."
     return None
+
+
+def needs_admin(method: str, path: str) -> bool:
+    """Whether the route at this path changes anything by this method. `path`: as the route has it, {} included."""
+    return method not in SAFE and path not in HARMLESS
 
 
 def _is_ours(host: str, headers: Mapping[str, str]) -> bool:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 import mailboat
 from mailboat.dashboard.assets import Assets
+from mailboat.dashboard.session import Session
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; frame-src 'self'; "
@@ -36,6 +37,9 @@ QUIET = frozenset({"scheduled", "queued", "sending", "sent", "delivered", "cance
 ICONS = {"ok": "sent", "warn": "alert", "info": "info", "idle": "scheduled"}
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
 """The token that forms of this request's session carry."""
+AT_THIS_MACHINE = Session("admin")
+SESSION: ContextVar[Session] = ContextVar("session", default=AT_THIS_MACHINE)
+"""Whose session this request's is. Where there is no login, whoever sits at this machine may do everything."""
 
 
 class Pages:
@@ -50,7 +54,13 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals.update(
-            asset=assets.url, version=mailboat.__version__, login=login, csrf=CSRF.get, quiet=QUIET, pills=ICONS
+            asset=assets.url,
+            version=mailboat.__version__,
+            login=login,
+            csrf=CSRF.get,
+            session=SESSION.get,
+            quiet=QUIET,
+            pills=ICONS,
         )
         self._environment.filters.update(
             ago=ago, brief=brief, clock=clock, full=full, lasted=lasted, moment=moment, pretty=pretty, search=search,

@@ -12,7 +12,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
+import structlog
 from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,6 +26,7 @@ from mailboat.dashboard.assets import KEEP, Assets
 from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, View
 from mailboat.dashboard.feed import Feed, Viewer
 from mailboat.dashboard.inbox import Cursor, Kept, Listing
+from mailboat.dashboard.oidc import Oidc
 from mailboat.dashboard.saves import Saves
 from mailboat.dashboard.session import COOKIE, Sessions
 from mailboat.dashboard.views import login
@@ -33,6 +36,7 @@ from mailboat.dashboard.views.login import Login
 from mailboat.dashboard.views.messages import Messages
 from mailboat.dashboard.views.overview import Overview
 from mailboat.dashboard.views.providers import Providers
+from mailboat.dashboard.views.single import SingleSignOn
 from mailboat.dashboard.views.stopped import Stopped
 from mailboat.dashboard.views.suppressions import Suppressions
 from mailboat.dashboard.views.templates import Templates
@@ -45,6 +49,7 @@ from mailboat.registry.catalog import Catalog
 from mailboat.render.base import Renderer
 from mailboat.settings import Settings
 
+log = structlog.get_logger()
 PATIENCE = 10.0  # seconds that a page may take before Postgres counts as away
 GATHER = 0.15  # seconds in which news are gathered into one event
 KEEPALIVE = 15.0  # seconds between comments on a silent stream
@@ -55,6 +60,7 @@ WITHOUT_POSTGRES = (
 )  # their success says nothing about Postgres
 WITHOUT_LOGIN = ("/ui/static/", login.PATH)
 _HEADS = "select concat_ws(' ', count(*), max(updated_at)) from template_heads"
+VIEWERS_LOOK = "You are signed in as a viewer, who may look. Changing anything needs the role admin."
 PLACEHOLDER = {"api_key": "YOUR-KEY", "api_secret": "YOUR-SECRET"}
 
 
@@ -94,7 +100,7 @@ def router(
         Suppressions(desk),
         Webhooks(desk),
         Audit(desk),
-        *([Login(desk, sessions)] if sessions else []),
+        *(_ways_in(desk, sessions) if sessions else []),
     ]
     routes = APIRouter(include_in_schema=False, route_class=ui.edge(), default_response_class=Response)
     own: list[Route] = [
@@ -113,9 +119,9 @@ def router(
         ("GET", "/ui/inbox/{message_id}/raw", ui.mail_raw),
         ("GET", "/ui/inbox/{message_id}/part/{number}", ui.mail_part),
     ]
-    rest: Route = ("GET", "/ui/{rest:path}", ui.nothing)
-    for method, path, handler in (*own, *(route for view in views for route in view.routes()), rest):
+    for method, path, handler in (*own, *(route for view in views for route in view.routes())):
         routes.add_api_route(path, handler, methods=[method])
+    routes.add_api_route("/ui/{rest:path}", ui.nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     return routes
 
 
@@ -135,7 +141,13 @@ def _sessions(settings: Settings) -> Sessions | None:
         return None
     if not settings.admin_token:
         raise ConfigurationError("MAILBOAT_DASHBOARD=login needs MAILBOAT_ADMIN_TOKEN, which one signs in with.")
-    return Sessions(settings.admin_token)
+    return Sessions(settings.admin_token, settings.viewer_token)
+
+
+def _ways_in(desk: Desk, sessions: Sessions) -> list[View]:
+    oidc = Oidc(desk.settings) if desk.settings.oidc_issuer else None
+    way_in = Login(desk, sessions, oidc)
+    return [way_in, *([SingleSignOn(desk, sessions, way_in, oidc)] if oidc else [])]
 
 
 class Dashboard:
@@ -155,27 +167,38 @@ class Dashboard:
 
         class Edge(APIRoute):
             def get_route_handler(self) -> Callable[[Request], Any]:
-                handler = super().get_route_handler()
+                handler, path = super().get_route_handler(), self.path
 
                 async def guarded(request: Request) -> Response:
-                    return await dashboard._answer(request, handler)
+                    return await dashboard._answer(request, path, handler)
 
                 return guarded
 
         return Edge
 
-    async def _answer(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def _answer(self, request: Request, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+        return self._refusal(request, path) or await self._handled(request, handler)
+
+    def _refusal(self, request: Request, path: str) -> Response | None:
+        """The answer to who may not ask this; `path` is that of the route."""
         if reason := guard.refusal(request.method, request.headers, anywhere=self._sessions is not None):
             return self._pages("refused.html", 403, reason=reason, stranger=True)
         if self._sessions is not None and not request.url.path.startswith(WITHOUT_LOGIN):
             cookie = request.cookies.get(COOKIE, "")
-            if not self._sessions.holds(cookie):
+            session = self._sessions.session(cookie)
+            if session is None:
                 return login.turned_away(request)
             pages.CSRF.set(self._sessions.csrf(cookie))
+            pages.SESSION.set(session)
             if request.method not in guard.SAFE and not self._sessions.carries(cookie, _token(request)):
                 return self._pages(
                     "refused.html", 403, reason="The page is from another session: load it again.", stranger=False
                 )
+            if guard.needs_admin(request.method, path) and not session.may_act:
+                return self._pages("refused.html", 403, reason=VIEWERS_LOOK, stranger=False)
+        return None
+
+    async def _handled(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await handler(request)
@@ -191,10 +214,18 @@ class Dashboard:
             original = error.orig and error.orig.__cause__
             if isinstance(original, engine.AWAY):
                 return self._away(request, original)
-            raise
+            return self._fault(request, error)
+        except RequestValidationError as error:
+            return self._pages("refused.html", 422, reason=_unreadable(error), stranger=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is in the log, and a person gets a page
+            return self._fault(request, error)
         if not request.url.path.startswith(WITHOUT_POSTGRES):
             self._away_since = None
         return answer
+
+    def _fault(self, request: Request, error: Exception) -> Response:
+        log.error("page failed", path=request.url.path, exc_info=error)
+        return self._pages("refused.html", 500, reason="It is our fault, and it is in the log.", stranger=False)
 
     def _problem(self, problem: Problem) -> Response:
         if problem.status == 404:
@@ -221,9 +252,9 @@ class Dashboard:
             raise Unknown
         return Response(asset.content, media_type=asset.type, headers={**pages.HEADERS, "Cache-Control": KEEP})
 
-    async def nothing(self, rest: str) -> Response:
-        """What no page is at."""
-        if not rest:
+    async def nothing(self, request: Request, rest: str) -> Response:
+        """What no page is at, or none that could be asked so."""
+        if not rest and request.method == "GET":
             return RedirectResponse("/ui", 302, pages.HEADERS)
         raise Unknown
 
@@ -237,10 +268,11 @@ class Dashboard:
     async def welcome(self, request: Request) -> Response:
         url = self._settings.public_url or str(request.base_url).rstrip("/")
         example = await asyncio.to_thread(first_mail.example, Path(self._settings.templates))
+        client_file = self._client_file if pages.SESSION.get().may_act else None  # there is a key in it
         return self._pages(
             "welcome.html",
-            client_file=self._client_file,
-            curl=first_mail.curl({**_client(self._client_file), "url": url}, example),
+            client_file=client_file,
+            curl=first_mail.curl({**_client(client_file), "url": url}, example),
             templates=self._settings.templates,
             stays=self._settings.default_route == ["inbox"],
             **await self._parts(request),
@@ -346,6 +378,11 @@ class Dashboard:
             return ": nothing to show\n\n"
         html = self._pages.render("mails.html", mails=fresh, q=query, fresh=True)
         return "event: mail\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
+
+
+def _unreadable(error: RequestValidationError) -> str:
+    fault = error.errors()[0]
+    return f"{fault['loc'][-1]}: {fault['msg']}."
 
 
 def _token(request: Request) -> str:

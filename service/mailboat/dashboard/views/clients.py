@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mailboat.dashboard import pages
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, form
+from mailboat.dashboard.desk import Desk, Refused, Route, form
 from mailboat.delivery import providers
 from mailboat.delivery.administer import Administration
 from mailboat.delivery.client_change import NULLABLE, ClientChange
@@ -57,7 +57,7 @@ class Clients:
 
     @property
     def _administration(self) -> Administration:
-        return Administration(self._desk.orm(), ACTOR)
+        return Administration(self._desk.orm(), self._desk.actor)
 
     async def index(self, after: str = "") -> Response:
         found = await self._administration.list_clients(PAGE, after.replace("\0", "") or None)

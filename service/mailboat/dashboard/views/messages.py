@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from mailboat.dashboard import inbox, mime, pages
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, identifier
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, identifier
 from mailboat.delivery import query, remake, search, stopped
 from mailboat.domain.message import Content, Rendered
 from mailboat.domain.status import RANK
@@ -123,8 +123,8 @@ class Messages:
         """A dead, failed or held message goes into the queue again."""
         number = identifier(message_id)
         pool, doorbell = self._desk.pool, self._desk.doorbell
-        done = await stopped.replay_one(pool, doorbell, number, ACTOR)
-        done = done or await stopped.release(pool, doorbell, number, ACTOR)
+        done = await stopped.replay_one(pool, doorbell, number, self._desk.actor)
+        done = done or await stopped.release(pool, doorbell, number, self._desk.actor)
         if not done:
             raise Refused("Only dead, failed or held mail can be sent again, and this one is none of them any more.")
         return self._again(number)

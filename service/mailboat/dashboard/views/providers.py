@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mailboat.dashboard import pages
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, form
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, form
 from mailboat.declare import trial
 from mailboat.delivery import circuits
 from mailboat.delivery.providers import switch
@@ -101,7 +101,7 @@ class Providers:
     async def _switched(self, request: Request, key: str, state: State) -> Response:
         await self._known(key)
         reason = (await form(request)).get("reason", "").strip()[:500]
-        await switch(self._desk.pool, key, state, reason or "in the dashboard", ACTOR)
+        await switch(self._desk.pool, key, state, reason or "in the dashboard", self._desk.actor)
         return Response(status_code=204, headers={**pages.HEADERS, "HX-Trigger": "tick"})
 
     async def _known(self, key: str) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, fields, form, identifier
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, fields, form, identifier
 from mailboat.db.states import State
 from mailboat.delivery import diagnosis, stopped
 
@@ -103,7 +103,7 @@ class Stopped:
         began = _moment(asked.get("until", ""))
         done = int(asked["done"]) if asked.get("done", "").isdecimal() else 0
         wanted = _filter(given, error=error or given["q"] or None, now=began)
-        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, self._desk.actor)
         done += result["done"]
         kept = {**{name: given[name] for name in FIELDS}, "error": error}
         return self._job("/ui/dead-letters/replay", kept, began, done, result, back=_back(given["status"]))
@@ -113,7 +113,7 @@ class Stopped:
         asked = await fields(request)
         given = _given(dict(asked))
         wanted = stopped.Filter(states=(KINDS[given["status"]],), ids=_ticked(asked))
-        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+        result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, self._desk.actor)
         return self._job("", {}, datetime.now(UTC), result["done"], result, back=_back(given["status"]))
 
     def _job(
@@ -143,7 +143,7 @@ class Stopped:
 
     async def replay_one(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.replay_one(self._desk.pool, self._desk.doorbell, number, ACTOR):
+        if not await stopped.replay_one(self._desk.pool, self._desk.doorbell, number, self._desk.actor):
             raise Refused("This message is neither dead nor failed any more.")
         return self._desk.pages("gone.html", text="Queued again")
 
@@ -163,21 +163,21 @@ class Stopped:
         done = int(single["done"]) if single.get("done", "").isdecimal() else 0
         wanted = stopped.Filter(states=(State.HELD,), until=began, ids=None if everything else _ticked(asked))
         if act == "release":
-            result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, ACTOR)
+            result = await stopped.replay(self._desk.pool, self._desk.doorbell, wanted, self._desk.actor)
         else:
-            result = await stopped.give_up_all(self._desk.pool, wanted, ACTOR)
+            result = await stopped.give_up_all(self._desk.pool, wanted, self._desk.actor)
         again = f"/ui/held/all/{act}" if everything else ""
         return self._job(again, {"all": "1"}, began, done + result["done"], result, back="/ui/held", act=act)
 
     async def release(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.release(self._desk.pool, self._desk.doorbell, number, ACTOR):
+        if not await stopped.release(self._desk.pool, self._desk.doorbell, number, self._desk.actor):
             raise Refused("This message is not held any more.")
         return self._desk.pages("decided.html", id=number, word="queued", text="It is queued again.")
 
     async def fail(self, message_id: str) -> Response:
         number = identifier(message_id)
-        if not await stopped.give_up(self._desk.pool, number, ACTOR):
+        if not await stopped.give_up(self._desk.pool, number, self._desk.actor):
             raise Refused("This message is not held any more.")
         return self._desk.pages("decided.html", id=number, word="failed", text="It is not sent again.")
 

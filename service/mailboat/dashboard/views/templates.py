@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mailboat.dashboard import differences, pages
-from mailboat.dashboard.desk import ACTOR, Desk, Refused, Route, Unknown, form
+from mailboat.dashboard.desk import Desk, Refused, Route, Unknown, form
 from mailboat.dashboard.previews import Previews
 from mailboat.dashboard.saves import Saves
 from mailboat.dashboard.shelves import NAMESPACE, Published
@@ -62,7 +62,7 @@ class Templates(PreviewPages):
             raise Unknown
         digest = (await form(request)).get("revision", "")
         try:
-            await history.roll_back(self._desk.pool, ns, name, digest or None, ACTOR)
+            await history.roll_back(self._desk.pool, ns, name, digest or None, self._desk.actor)
         except MailboatError as error:
             raise Refused(str(error)) from None
         self._desk.catalog.forget(f"{ns}/{name}")
