@@ -120,7 +120,16 @@ def part(folder: Path, sockets: Path, owner: tuple[int, int] | None, **changed: 
 
 def _prepare(folder: Path, sockets: Path, owner: tuple[int, int] | None) -> None:
     admit(owner, folder)
+    close(folder)
     clear(folder, sockets)
+
+
+def close(folder: Path) -> None:
+    """Shut out the group. Kubernetes lets a pod's group into all of a volume (fsGroup) each time that it is mounted,
+    and PostgreSQL refuses to start in such a folder."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o027:
+        folder.chmod(mode & ~0o077)
 
 
 def clear(folder: Path, sockets: Path) -> None:

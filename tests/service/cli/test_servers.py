@@ -60,6 +60,23 @@ async def test_postgres_keeps_what_was_committed_over_kill_9(servers: Supervisor
     await connection.close()
 
 
+async def test_postgres_starts_on_a_volume_into_which_kubernetes_has_let_the_pods_group(
+    servers: Supervisor, open_path: Path
+) -> None:
+    dsn = await start_postgres(servers, open_path)
+    part = servers.children["postgres"].part
+    await servers.stop()
+    cluster = open_path / "postgres"
+    for path in (cluster, *cluster.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
+    again = Supervisor(open_path / "logs", lambda _line: None)
+    try:
+        await again.start(part)
+        await (await asyncpg.connect(dsn)).close()
+    finally:
+        await again.stop()
+
+
 async def test_a_pid_file_left_by_a_killed_postgres_does_not_stop_the_next(
     servers: Supervisor, open_path: Path
 ) -> None:
