@@ -227,7 +227,7 @@ folder, none is needed.
 
 ## Completion
 
-```
+```sh
 mailboat completion bash > ~/.local/share/bash-completion/completions/mailboat
 mailboat completion zsh > "${fpath[1]}/_mailboat"
 mailboat completion fish > ~/.config/fish/completions/mailboat.fish

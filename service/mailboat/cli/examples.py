@@ -10,7 +10,7 @@ EXAMPLES = {
     "up": ("mailboat up --port 9000 --smtp smtp://user:password@smtp.example.com:587",),
     "apply": ("mailboat apply -f manifests/",),
     "get": ("mailboat get emp --output wide", "mailboat get all -n shop --output yaml"),
-    "describe": ("mailboat describe emc web -n shop",),
+    "describe": ("mailboat describe emc storefront -n shop",),
     "delete": ("mailboat delete emp relay -n shop",),
     "diff": ("mailboat diff -f manifests/",),
     "export": ("mailboat export -n shop",),

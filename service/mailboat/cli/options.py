@@ -102,7 +102,7 @@ _DATA_DIR = click.option(
     show_default=True,
     help="Data folder of `mailboat up`; its client.json says what is not said otherwise.",
 )
-_OUTPUT = click.option(
+OUTPUT = click.option(
     "--output",
     "form",
     type=click.Choice(["table", "json"]),
@@ -133,7 +133,7 @@ def connected(credentials: str) -> Callable[[Callable[..., Any]], Callable[..., 
             given |= {name: kwargs.pop(name) for name in ("admin_token", "api_key", "api_secret") if name in kwargs}
             return command(*args, session=_session(given, data_dir), **kwargs)
 
-        for option in (_OUTPUT, _DATA_DIR, *reversed(own), _URL):
+        for option in (OUTPUT, _DATA_DIR, *reversed(own), _URL):
             wrapped = option(wrapped)
         return wrapped
 

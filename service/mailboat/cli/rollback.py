@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mailboat.cli import output
+from mailboat.cli import options, output
 from mailboat.cli.declared import ACTOR, Records, with_records
 from mailboat.errors import MailboatError
 from mailboat.registry import history as heads
@@ -17,8 +17,9 @@ _NAMESPACE = click.option("-n", "--namespace", default="default", show_default=T
 @click.command()
 @click.argument("name")
 @_NAMESPACE
+@options.OUTPUT
 @with_records
-async def history(name: str, namespace: str, records: Records) -> None:
+async def history(name: str, namespace: str, form: str, records: Records) -> None:
     """The revisions that a template's name has stood for, the newest first."""
     entries = await heads.of(records.pool, namespace, name)
     if not entries:
@@ -27,12 +28,14 @@ async def history(name: str, namespace: str, records: Records) -> None:
         {
             "revision": each.digest[:SHOWN],
             "origin": each.origin,
-            "since": f"{each.at:%Y-%m-%d %H:%M:%S}",
-            "": LIVE[each.live],
+            "since": f"{each.at:%Y-%m-%dT%H:%M:%SZ}",
+            "live": each.live,
         }
         for each in entries
     ]
-    click.echo(output.table(rows, ["revision", "origin", "since", ""]))
+    if form == "table":
+        rows = [row | {"live": LIVE[bool(row["live"])]} for row in rows]
+    output.show(rows, form, ["revision", "origin", "since", "live"])
 
 
 @click.command()

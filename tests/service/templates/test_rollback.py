@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -134,4 +135,6 @@ async def test_it_is_one_command(dsn: str, pool: asyncpg.Pool, volume: Volume, t
     assert len(shown) == 4
     assert shown[1].startswith(revision("A").digest[:12])
     assert shown[1].endswith("live")
+    told = json.loads(run("history", "mail", "--output", "json").stdout)
+    assert (told[0]["revision"], told[0]["live"]) == (revision("A").digest[:12], True)
     assert run("rollback", "nope").returncode == 1
