@@ -88,7 +88,7 @@ async def test_the_dead_letters_of_yesterday_are_replayed_and_no_others(
     await page.goto(f"{site}/ui")
     await page.get_by_role("link", name="Look and replay").click()
     await page.get_by_label("Stopped").select_option("Yesterday")
-    await expect(page.get_by_role("status").filter(has_text="reasons")).to_contain_text("3 messages")
+    await expect(page.get_by_role("status").filter(has_text="reason")).to_contain_text("3 messages")
     await page.get_by_role("button", name="Replay all").click()
     await page.get_by_role("dialog").get_by_role("button", name="Replay all").click()
     await expect(page.locator("#job h2")).to_have_text("3 messages are queued again")

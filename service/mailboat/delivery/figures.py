@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SECONDS = {"1h": 60, "24h": 900, "7d": 7200, "30d": 28800}  # an interval of each range
 SLOTS = {"1h": 60, "24h": 96, "7d": 84, "30d": 90}
-NEWEST = 2000  # messages that latencies and providers are taken from
+NEWEST = 2000  # attempts that latencies and providers are taken from
 FRESH_SECONDS = 4.0
 REST = 30  # figures that took a second to gather are kept for so many
 DEAR_SECONDS = 0.15  # what takes longer is gathered while the figures before are shown
@@ -47,16 +47,16 @@ select (select count(*) from queue where state = 0) as scheduled,
     (select count(*) from queue where state = 2) as sending
 """
 _RECENT = f"""
-with newest as (select id, created_at from messages order by id desc limit {NEWEST})
-select a.provider, count(*) filter (where a.outcome = 'sent') as sent, count(*) as attempts,
-    percentile_cont(0.95) within group (order by a.seconds) as p95
-from newest m join attempts a on a.message_id = m.id where a.provider is not null group by 1 order by 3 desc
+with newest as (select provider, outcome, seconds from attempts order by message_id desc limit {NEWEST})
+select provider, count(*) filter (where outcome = 'sent') as sent, count(*) as attempts,
+    percentile_cont(0.95) within group (order by seconds) as p95
+from newest where provider is not null group by 1 order by 3 desc
 """
 _LATENCY = f"""
-with newest as (select id, created_at from messages order by id desc limit {NEWEST})
+with newest as (select * from attempts order by message_id desc limit {NEWEST})
 select percentile_cont(array[0.5, 0.95, 0.99]) within group
     (order by extract(epoch from a.started_at - m.created_at)::float8 + a.seconds)
-from newest m join attempts a on a.message_id = m.id where a.outcome = 'sent' and a.number = 1
+from newest a join messages m on m.id = a.message_id where a.outcome = 'sent' and a.number = 1
 """
 _WHY = f"""
 with newest as (
