@@ -13,12 +13,12 @@ from tests.cluster.binaries import CACHE, CONTROL_PLANE, HELM, NODE, Program
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.node import PLUGINS, PROGRAMS, Node
 from tests.cluster.operated import Operated, admit
+from tests.cluster.release import HOOKS, NAME, Release
 from tests.conftest import Role
 
 from mailboat.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-NAME = "docker.io/library/mailboat:test"
 # The same for each build, so that the next one finds its layers; .ci/image gives the commit's.
 PROVENANCE = {
     "VERSION": "0.1.0",
@@ -138,3 +138,15 @@ def node(
     subprocess.run([*buildah, "push", "-q", image, f"docker-archive:{archive}:{image}"], check=True)
     with Node([archive]) as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def installed(node: Node) -> Iterator[Release]:
+    """A release that no test takes down, whose bundled servers keep their data."""
+    hooks = ("ingress.webhooks.enabled=true", f"ingress.webhooks.hosts={{{HOOKS}}}")
+    # However slow kube-proxy is here, a stopping pod answers until it is forgotten.
+    release = Release(node, "api.preStopSeconds=8", "data.persistence.enabled=true", *hooks)
+    release.provide_volume()
+    release.install()
+    yield release
+    release.helm("uninstall", "mailboat", "--wait")

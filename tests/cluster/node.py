@@ -201,6 +201,7 @@ def _kubelet_configuration(folder: Path, socket: str) -> dict[str, Any]:
         "failSwapOn": False,
         "localStorageCapacityIsolation": False,
         "enforceNodeAllocatable": [],
+        "syncFrequency": "2s",  # by default it takes a minute until a changed ConfigMap is in its mounts
         "evictionHard": {"memory.available": "100Mi"},
     }
 
