@@ -18,8 +18,8 @@ from mailboat_operator.reconcile.objects import Key
 from mailboat_operator.reconciler import Reconciler
 
 
-def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:
-    marks = Marks()
+def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, marks: Marks) -> None:
+    """`marks`: of what has been seen before, if anything has."""
     for kind in KINDS.values():
         _register(registry, reconciler, kind, marks)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import kopf
+import msgspec
 import structlog
 
 from mailboat.errors import ConfigurationError, MailboatError
@@ -19,7 +20,8 @@ from mailboat_operator.reconcile.objects import MANAGER, Object
 
 log = structlog.get_logger()
 FRESH_SECONDS = 60.0  # how long a token is used before its file is read again
-CHUNK = 500
+CHUNK = 500  # objects of which nothing but metadata is asked for
+PAGE = 64  # whole objects in memory at once: one may have 200,000 characters
 ANSWER_SECONDS = 10.0
 LONGEST_WAIT = 60.0  # that a server may ask for
 WATCH_SECONDS, SILENCE_SECONDS = 240, 70.0
@@ -122,6 +124,17 @@ class Kube:
             if not following["continue"]:
                 return
 
+    async def pages(self, path: str) -> AsyncIterator[list[Object]]:
+        """Every object of a collection as it was when this began, some at a time. Raises Gone when that took so long
+        that the server has forgotten it."""
+        following: dict[str, str] = {}
+        while True:
+            page = await self._ask("GET", path, query={"limit": str(PAGE), **following})
+            yield page.get("items") or []
+            following = {"continue": page["metadata"].get("continue") or ""}
+            if not following["continue"]:
+                return
+
     async def create(self, path: str, body: Object) -> Object:
         return await self._ask("POST", path, body=body)
 
@@ -192,7 +205,7 @@ class Kube:
     ) -> Object:
         request = f"{method} {path}"
         headers = {**self._headers(accept), "Content-Type": content}
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else msgspec.json.encode(body)
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=5)
         session = self._open()
         try:
@@ -200,9 +213,9 @@ class Kube:
                 method, self._url(path), params=query, headers=headers, data=data, timeout=timeout
             ) as answer:
                 await _check(request, answer)
-                found: Object = await answer.json()
+                found: Object = msgspec.json.decode(await answer.read())
                 return found
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             if isinstance(error, TimeoutError):
                 await self._drop(session)
             raise KubeError(request, 0, type(error).__name__) from None

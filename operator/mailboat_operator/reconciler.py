@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
@@ -39,6 +40,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 TRIED_AGAIN = "It is tried again."
 
 
+class Sight(NamedTuple):
+    """An object as a listing had it that was asked for at this time (monotonic). It does for its newest state as long
+    as nothing has been done about the object since. `told`: whether it is worth an event that it is good."""
+
+    body: Object
+    at: float
+    told: bool = True
+
+
 def taken(name: str) -> str:
     return (
         f"Secret {name!r} is there and was not made for this client: choose another spec.credentials.secretName, or "
@@ -60,14 +70,18 @@ class Reconciler:
         self._gone: dict[Key, str] = {}
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._failures: Counter[Key] = Counter()
+        self._touched: dict[Key, float] = {}  # when something was written about an object, or was to be
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: Key, sight: Sight | None = None) -> None:
         """Never raises: what went wrong is in the object's conditions, and is tried again."""
+        if sight is None:
+            self._touched[key] = time.monotonic()
         self._cancel(key)
         async with self._locks[key], self._slots:
-            wait = None if self._closing else await self._guarded(key)
+            wait = None if self._closing else await self._guarded(key, self._if_newest(key, sight))
+            self._touched[key] = time.monotonic()
         if wait is not None and not self._closing:
             self.soon(key, wait)
 
@@ -80,17 +94,25 @@ class Reconciler:
             if body is None or found is None or body["metadata"]["generation"] != found.observed_generation:
                 return  # whoever reconciles it says it
             await self._write(body, status.as_json(found))
+            self._touched[key] = time.monotonic()
             await self._tell(body, objects.conditions_of(body), found.conditions)
 
     def gone(self, key: Key, uid: str) -> None:
         """The object with this uid has been deleted."""
         self._gone[key] = uid
+        self._touched[key] = time.monotonic()
         self.soon(key)
 
     def soon(self, key: Key, seconds: float = 0.0) -> None:
         """Reconcile without waiting for it, after so many seconds unless something asks for it before."""
         self._cancel(key)
+        if not seconds:
+            self._touched[key] = time.monotonic()
         self._later[key] = asyncio.get_running_loop().call_later(seconds, self._spawn, key)
+
+    def forget_before(self, moment: float) -> None:
+        """No listing that began before this (monotonic) will be used any more."""
+        self._touched = {key: at for key, at in self._touched.items() if at >= moment}
 
     async def close(self) -> None:
         """Finish what is being done, for a while, and begin nothing."""
@@ -105,11 +127,15 @@ class Reconciler:
 
     # --- one object
 
-    async def _guarded(self, key: Key) -> float | None:
+    def _if_newest(self, key: Key, sight: Sight | None) -> Sight | None:
+        """What was seen, unless something has been written, or asked for, since the listing began."""
+        return None if sight is None or self._touched.get(key, 0.0) >= sight.at else sight
+
+    async def _guarded(self, key: Key, sight: Sight | None) -> float | None:
         """Seconds until it is to be looked at again, if it is."""
         again, wait, asked = True, None, 0.0
         try:
-            again, wait = await self._step(key)
+            again, wait = await self._step(key, sight)
         except KubeError as error:
             log.warning("the API server is away", resource=str(key), error=str(error))
             asked = error.wait
@@ -124,14 +150,14 @@ class Reconciler:
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures[key], 10))
         return asked + longest * random.uniform(0.5, 1.0)
 
-    async def _step(self, key: Key) -> tuple[bool, float | None]:
+    async def _step(self, key: Key, sight: Sight | None) -> tuple[bool, float | None]:
         """Whether to try again soon, and else when a date comes that is known today."""
         gone = self._gone.get(key)
         if gone is not None and await self._remove(key, gone):
             return True, None
         self._gone.pop(key, None)
         try:
-            body = await self._kube.get(objects.path_of(*key))
+            body = sight.body if sight is not None else await self._kube.get(objects.path_of(*key))
         except KubeError as error:
             if gone is not None and error.status == FORBIDDEN:  # our rights went with the namespace
                 return False, None
@@ -159,7 +185,7 @@ class Reconciler:
         if outcome is None:
             return False, None
         await self._write(body, status.as_json(outcome.status))
-        await self._tell(body, before, outcome.status.conditions)
+        await self._tell(body, before, outcome.status.conditions, good=sight is None or sight.told)
         return outcome.again, status.due(resource, outcome.status, datetime.now(UTC))
 
     async def _remove(self, key: Key, uid: str | None) -> bool:
@@ -256,11 +282,15 @@ class Reconciler:
             key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
             await self._kube.patch(f"{objects.path_of(*key)}/status", {"status": patch})
 
-    async def _tell(self, body: Object, before: tuple[Condition, ...], after: tuple[Condition, ...]) -> None:
-        """Events about what changed. One that cannot be had is not worth trying again."""
+    async def _tell(
+        self, body: Object, before: tuple[Condition, ...], after: tuple[Condition, ...], *, good: bool = True
+    ) -> None:
+        """Events about what changed, also of what is `good` or not. One that is not taken is not worth another try."""
         namespace = body["metadata"]["namespace"]
         for condition in objects.events_of(before, after):
             event = objects.event_of(body, condition, socket.gethostname(), datetime.now(UTC))
+            if event["type"] == "Normal" and not good:
+                continue
             try:
                 await self._kube.create(objects.core("events", namespace), event)
             except KubeError as error:

@@ -63,6 +63,12 @@ class Records:
         found = await store.load(self._pool, *key)
         return found if found is not None and found.metadata.get("uid") else None
 
+    async def answer(self) -> None:
+        """Raises what `engine.AWAY` names, at once, rather than once for each of thousands of resources."""
+        await self.declarer()
+        assert self._pool is not None
+        await self._pool.fetchval("select 1")
+
     async def declared(self) -> list[Key]:
         """Every object of an API server that was declared. Raises what `engine.AWAY` names."""
         await self.declarer()
@@ -106,6 +112,7 @@ class Records:
             self._settings.database_url,
             name=MANAGER,
             size=POOL_SIZE,
+            reset=engine.unchanged,
             idle_in_transaction_session_timeout=STUCK_MILLISECONDS,
             **{"mailboat.epoch": str(epoch)},
         )

@@ -20,6 +20,7 @@ from mailboat_crds.models import KINDS
 from mailboat_operator import handlers
 from mailboat_operator import settings as kopf_settings
 from mailboat_operator.kube import Kube, KubeError
+from mailboat_operator.reconcile.marks import Marks
 from mailboat_operator.reconcile.objects import Key, path_of
 from mailboat_operator.reconciler import Reconciler
 from mailboat_operator.records import Records
@@ -28,6 +29,7 @@ from mailboat_operator.sweep import Sweep
 
 log = structlog.get_logger()
 BEAT_SECONDS = 1.0
+STOP_SECONDS = 0.1  # between two looks whether to stop
 
 
 class Term:
@@ -89,7 +91,10 @@ class Term:
             records = Records(self._settings)
             shards = Shards(kube, records, self._settings.shards, self._settings.sweep_seconds)
             self.reconciler = Reconciler(kube, records, self.stop, lambda key: _touch(shards, key))
-            sweep = Sweep(kube, records, self.reconciler, self._settings.namespaces, self._settings.sweep_seconds)
+            marks = Marks()
+            sweep = Sweep(
+                kube, records, self.reconciler, marks, self._settings.namespaces, self._settings.sweep_seconds
+            )
             meanwhile = (
                 self._keep_beating(),
                 sweep.run(),
@@ -100,16 +105,27 @@ class Term:
             )
             try:
                 async with _beside(*meanwhile):
-                    if await self._kinds_are_there(kube):
-                        await self._kopf(self.reconciler)
+                    if await self._kinds_are_there(kube) and await self._before(sweep.first()):
+                        await self._kopf(self.reconciler, marks)
             finally:
                 await self.reconciler.close()
                 await records.close()
 
-    async def _kopf(self, reconciler: Reconciler) -> None:
+    async def _before(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do this, unless told to stop. False: told."""
+        task = asyncio.create_task(work)
+        while not task.done() and not self._stop.is_set():
+            await asyncio.wait({task}, timeout=STOP_SECONDS)
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+        return not self._stop.is_set()
+
+    async def _kopf(self, reconciler: Reconciler, marks: Marks) -> None:
         registry = kopf.OperatorRegistry()
         kopf_settings.sign_in(registry)
-        handlers.register(registry, reconciler)
+        handlers.register(registry, reconciler, marks)
         everywhere = not self._settings.namespaces
         await kopf.operator(
             registry=registry,

@@ -6,16 +6,20 @@ import base64
 import itertools
 import json
 import random
+import re
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.operated import ROTATE, Operated
+from tests.conftest import Role
 
 from mailboat.registry.mount import Mount
 from mailboat.registry.shards import Head
+from mailboat_operator.kube import PAGE
 
 
 def test_a_client_a_template_and_a_provider_become_ready_and_a_mail_goes(operated: Operated, until: Any) -> None:
@@ -355,6 +359,28 @@ def test_what_was_deleted_while_there_was_no_operator_is_found_by_the_next(
     assert len(query("select * from template_heads")) == 1
     operated.operator()
     until(lambda: query("select * from template_heads") == [], "the head to go")
+
+
+def test_a_namespace_full_of_resources_is_ready_at_an_operators_first_look(operated: Operated, until: Any) -> None:
+    """More than the API server gives at once. What is good is no news then; what is broken gets its event."""
+    operated.leader.stop()
+    spec = {"subject": "Receipt", "source": "<p>{{ order }}</p>", "example": {"order": "A-1"}}
+    manifests = [operated.manifest("EmailTemplate", f"receipt-{n}", spec) for n in range(PAGE + 5)]
+    operated.cluster.apply(*manifests, operated.manifest("EmailTemplate", "broken", spec | {"source": "{{ order }"}))
+    leader = operated.operator()
+    until(lambda: _looked_at(leader) >= len(manifests) + 1, "the first look")
+    columns = "custom-columns=:.metadata.name,:.status.conditions[?(@.type=='Ready')].reason"
+    listed = operated.cluster.kubectl("get", "emt", "-n", operated.namespace, "--no-headers", "-o", columns)
+    found = dict(line.split() for line in listed.stdout.splitlines())
+    assert found == {"broken": "SourceBroken"} | {f"receipt-{n}": "Reconciled" for n in range(PAGE + 5)}
+    told = operated.cluster.kubectl("get", "events", "-n", operated.namespace, "-o", "jsonpath={.items[*].reason}")
+    assert told.stdout.split() == ["SourceBroken"]
+
+
+def _looked_at(operator: Role) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.settings.port}/metrics", timeout=5) as answer:
+        found = re.search(r'kind="EmailTemplate",outcome="done"} (\d+)', answer.read().decode())
+    return int(found[1]) if found else 0
 
 
 def test_rows_that_were_lost_come_back_with_the_sweep(operated: Operated, query: Any, until: Any) -> None:

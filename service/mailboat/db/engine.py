@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
@@ -56,8 +56,19 @@ async def connect(
     )
 
 
-async def pool(dsn: str, *, name: str, size: int, **settings: str) -> asyncpg.Pool:
-    """A pool that opens its connections when they are needed, at most `size`."""
+async def unchanged(_: asyncpg.Connection) -> None:
+    """The `reset` of a pool whose users leave nothing behind in its sessions: it saves a question per use."""
+
+
+async def pool(
+    dsn: str,
+    *,
+    name: str,
+    size: int,
+    reset: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
+    **settings: str,
+) -> asyncpg.Pool:
+    """A pool that opens its connections when they are needed, at most `size`. `reset`: instead of asyncpg's own."""
     return await _Pool(
         dsn,
         min_size=0,
@@ -66,6 +77,7 @@ async def pool(dsn: str, *, name: str, size: int, **settings: str) -> asyncpg.Po
         timeout=PATIENCE_SECONDS,
         command_timeout=30.0,
         max_inactive_connection_lifetime=60.0,
+        reset=reset,
         loop=None,
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
