@@ -45,6 +45,13 @@ where (template_heads.digest, template_heads.origin, template_heads.shared)
 and (template_heads.origin <> 'resource' or excluded.origin = 'resource')
 and template_heads.instead_of <> excluded.digest
 """
+# Both at once: thousands of templates are published when an operator comes into a cluster that is full of them.
+_PUBLISH = f"""
+with kept as (
+    insert into template_sources (digest, name, body) values ($3, $2, $6::json) on conflict (digest) do nothing
+)
+{_POINT}
+"""
 _WITHDRAW_ONE = "delete from template_heads where namespace = $1 and name = $2 and origin = 'resource'"
 _WITHDRAW = "delete from template_heads where origin = 'folder' and name <> all($1::text[])"
 
@@ -118,8 +125,9 @@ class Catalog:
     async def publish(self, namespace: str, found: Revision, origin: str, *, shared: bool = False) -> bool:
         """Make a revision the live one of its name. True when something changed; the folder never replaces what was
         declared, and nothing brings back what was rolled back from (`history`)."""
-        await self.keep(found)
-        done: str = await self._pool.execute(_POINT, namespace, found.name, found.digest, origin, shared)
+        body = revision.encode(found.sources).decode()
+        done: str = await self._pool.execute(_PUBLISH, namespace, found.name, found.digest, origin, shared, body)
+        self._kept.add(found.digest)
         return done != "INSERT 0 0"
 
     async def withdraw(self, namespace: str, name: str) -> bool:
