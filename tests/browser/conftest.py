@@ -201,12 +201,12 @@ def _address(email: str) -> dict[str, Any]:
 def serve(
     pool: asyncpg.Pool, postgres: Any, renderer: Pools, tmp_path: Path
 ) -> Callable[[Settings], contextlib.AbstractAsyncContextManager[str]]:
-    """`async with serve(settings) as origin`: a served dashboard while it lasts."""
+    """`async with serve(settings) as origin`: a served dashboard while it lasts. `port`: 0 for a free one."""
     client_file = tmp_path / "client.json"
     client_file.write_text('{"api_key": "mb_4F7RW1QD", "api_secret": "a-secret"}')
 
     @contextlib.asynccontextmanager
-    async def serve(settings: Settings) -> AsyncIterator[str]:
+    async def serve(settings: Settings, port: int = 0) -> AsyncIterator[str]:
         feed, app, orm = dashboard.Feed(pool), FastAPI(), engine.orm(postgres.get_uri())
         catalog = Catalog(Folder(settings.templates), pool)
         app.include_router(
@@ -221,7 +221,7 @@ def serve(
                 client_file=client_file,
             )
         )
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_server(("127.0.0.1", port)) as listener:
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
             serving = asyncio.create_task(server.serve([listener]))
             try:

@@ -10,9 +10,11 @@ import base64
 import hashlib
 import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -209,13 +211,19 @@ class Oidc:
             self._known = (time.monotonic(), found)
         return self._known[1]
 
+    @cached_property
+    def _authorities(self) -> ssl.SSLContext:
+        import httpx
+
+        return httpx.create_ssl_context()
+
     async def _asked(self, method: str, url: str, **more: Any) -> dict[str, Any]:
         """A JSON object of the provider's."""
         import httpx
 
         try:
             async with (
-                httpx.AsyncClient(timeout=ANSWER_SECONDS) as http,
+                httpx.AsyncClient(timeout=ANSWER_SECONDS, verify=self._authorities) as http,
                 http.stream(method, url, **more) as answer,
             ):
                 content = await _content(answer)
