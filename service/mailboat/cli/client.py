@@ -9,6 +9,7 @@ import click
 
 from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import Identity, connected, identity
 
 COLUMNS = (
@@ -65,7 +66,7 @@ def body(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@click.group()
+@click.group(cls=Noun)
 def client() -> None:
     """Create, read and change clients: who may send."""
 

@@ -12,6 +12,7 @@ import click
 
 from mailboat.cli import output
 from mailboat.cli.connection import Api, Refused, Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import connected, seconds
 from mailboat.errors import MailboatError
 
@@ -62,7 +63,7 @@ def _chosen(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("ids", nargs=-1, metavar="[ID]...")(_narrowed(everything(command)))
 
 
-@click.group()
+@click.group(cls=Noun)
 def dlq() -> None:
     """Dead letters, failed mail, and held mail that waits for a person."""
 

@@ -10,13 +10,14 @@ import click
 
 from mailboat.cli import completion, output
 from mailboat.cli.connection import Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import Identity, connected, identity, overlapping, seconds
 from mailboat.errors import MailboatError
 
 COLUMNS = ("key", "state", "created_at", "expires_at", "revoked_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def key() -> None:
     """Make, list, rotate and revoke a client's keys; seal all secrets with a new sealing key."""
 

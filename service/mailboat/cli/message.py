@@ -9,12 +9,13 @@ import click
 
 from mailboat.cli import output
 from mailboat.cli.connection import Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import connected, pair
 
 COLUMNS = ("id", "status", "template", "to", "created_at")
 
 
-@click.group()
+@click.group(cls=Noun)
 def message() -> None:
     """Find messages, read what became of them, cancel those that wait."""
 

@@ -6,6 +6,7 @@ import click
 
 from mailboat.cli import completion, output
 from mailboat.cli.connection import Api, Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import connected
 from mailboat.errors import MailboatError
 
@@ -13,7 +14,7 @@ COLUMNS = ("name", "kind", "origin", "circuit", "held_open", "reason")
 PATH = "/admin/providers"
 
 
-@click.group()
+@click.group(cls=Noun)
 def provider() -> None:
     """The providers that mail goes through, and their circuit breakers."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import click
 import msgspec
 
+from mailboat.cli.noun import Noun
 from mailboat.errors import MailboatError
 from mailboat.simulate.mailgun import Mailgun
 from mailboat.simulate.postmark import Postmark
@@ -30,7 +31,7 @@ SIMULATORS: dict[str, tuple[Maker, type[Switches], tuple[str, ...]]] = {
 """What makes each, its switches, and the credentials that a flag may change."""
 
 
-@click.group()
+@click.group(cls=Noun)
 def simulate() -> None:
     """Serve a provider's API on this machine, keep the mail, and send signed events back.
 

@@ -11,6 +11,7 @@ import click
 
 from mailboat.cli import output
 from mailboat.cli.connection import Api, Session
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import connected
 from mailboat.errors import MailboatError
 
@@ -34,7 +35,7 @@ def _scoped(command: Callable[..., Any]) -> Callable[..., Any]:
     return everybody(token(connected("sender")(wrapped)))
 
 
-@click.group()
+@click.group(cls=Noun)
 def suppression() -> None:
     """Addresses that must not be mailed again, and why."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from mailboat.cli import starters
+from mailboat.cli.noun import Noun
 from mailboat.cli.options import mapping
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
@@ -34,7 +35,7 @@ def data_of(text: str) -> dict[str, Any]:
     return mapping(text if text.lstrip().startswith("{") else "@" + text.removeprefix("@"))
 
 
-class _Group(click.Group):
+class _Group(Noun):
     """A group in which those commands that need a database or a server are imported by need."""
 
     late = MappingProxyType({"preview": "preview", "history": "rollback", "rollback": "rollback"})

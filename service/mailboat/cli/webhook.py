@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from mailboat.cli import endpoint
+from mailboat.cli.noun import Noun
 from mailboat.errors import MailboatError
 from mailboat.webhooks import registry
 
 SHOWN = ("event", "recipient", "provider_message_id", "event_id", "at", "bounce", "reason", "tags", "metadata")
 
 
-@click.group()
+@click.group(cls=Noun)
 def webhook() -> None:
     """Where clients want to be told of events, and reading the webhooks that providers send."""
 

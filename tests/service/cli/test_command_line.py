@@ -83,6 +83,29 @@ def test_each_shell_gets_a_script_for_its_completion(mailboat, shell: str) -> No
     assert f"_MAILBOAT_COMPLETE={shell}_complete" in out
 
 
+def test_bash_completes_with_the_script_that_it_is_given() -> None:
+    """As bash itself does it: the words, then the function that `complete` was told of."""
+    script = """
+        PATH=$1:$PATH
+        source <(mailboat completion bash)
+        COMP_WORDS=(mailboat key ro) COMP_CWORD=2
+        function=$(complete -p mailboat | grep -oP -- '-F \\K\\S+')
+        $function mailboat ro key
+        echo "${COMPREPLY[@]}"
+    """
+    argv = ["bash", "-ec", script, "bash", str(Path(sys.executable).parent)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("rotate\n", "")
+
+
+@pytest.mark.parametrize("noun", ["client", "key", "template", "message", "dlq", "suppression", "provider", "webhook"])
+def test_the_help_of_a_noun_has_whole_sentences(mailboat, noun: str) -> None:
+    _, out, _ = mailboat(noun, "--help")
+    listed = out.partition("\nCommands:\n")[2]
+    assert listed
+    assert "..." not in listed
+
+
 @pytest.fixture
 def completed(mailboat, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """completed(line): what Tab offers at the end of it."""
