@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,12 +17,10 @@ from typing import Any, ClassVar
 import asyncpg
 import httpx
 import pytest
+from tests.documents import FENCE, commands, named, pages
 
 from mailboat.cli import examples, postgres
 from mailboat.db.states import State
-
-ROOT = Path(__file__).parents[3]
-FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # Pages whose commands another test runs, all of them.
 ELSEWHERE = {
@@ -38,35 +36,14 @@ NOT_HERE = {
     "make test": "it would run itself: .ci/run does",
     "make bench": "takes minutes and a rival; test_documents.py of tests/contract knows that the target exists",
     "make chaos": "takes minutes; tests/chaos has the same faults, in short",
-    "helm install": "needs a cluster: tests/cluster/test_chart.py installs the chart",
-    "kubectl": "needs a cluster: tests/cluster asks the same of one",
+    "helm install": "needs a cluster: tests/cluster/test_documents.py has one",
+    "kubectl": "needs a cluster: tests/cluster/test_documents.py has one",
     'curl "$url/v1/send"': "needs a cluster: tests/cluster/test_chart.py sends with the Secret's key",
     "docker run": "needs a container engine: tests/cluster/test_image.py runs the image with this command",
     "mailboat simulate": "runs until Ctrl-C: tests/service/simulate starts each, tests/service/providers uses them",
     "MAILBOAT_SEALING_KEY=": "goes into the environment of every process: test_reseal.py goes the whole way",
     "MAILBOAT_DKIM_": "goes into the environment of workers: tests/service/providers signs with them",
 }
-
-
-def pages() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def named(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-def commands(page: Path) -> Iterator[str]:
-    """Each command of the page's shell fences, as one line of text or several."""
-    for language, text in FENCE.findall(page.read_text()):
-        if language == "sh":
-            line = ""
-            for part in text.splitlines():
-                line = f"{line}\n{part}" if line else part
-                if not line.endswith("\\") and len(re.findall(r"(?<!\\)'", line.partition(" #")[0])) % 2 == 0:
-                    yield line
-                    line = ""
-            assert not line, f"{page}: the command does not end: {line}"
 
 
 def excused(line: str) -> str | None:
