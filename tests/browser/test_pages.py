@@ -189,17 +189,6 @@ async def test_nothing_that_anybody_sends_runs_in_a_page(site: str, page: Page, 
     await expect(page.locator("#groups h2")).to_have_text(SCRIPT)
 
 
-async def test_every_page_fits_a_phone(site: str, phone: Page, send: Send) -> None:
-    long = "somebody-with-a-very-long-name@a-very-long-domain.example.com"
-    for state in (State.DEAD, State.HELD):
-        message_id = await send(long, state, words="Timed out " * 30)
-    pages = ("messages", f"messages/{message_id}", "dead-letters", "held", "templates", "clients", "suppressions")
-    for path in ("", *pages, "clients/default/storefront", "providers", "audit"):
-        await phone.goto(f"{site}/ui/{path}".rstrip("/"))
-        await expect(phone.locator("h1")).to_be_visible()
-        assert await phone.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-
-
 async def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     site: str, page: Page, send: Send, pool: asyncpg.Pool
 ) -> None:
