@@ -138,18 +138,21 @@ class Kube:
     async def create(self, path: str, body: Object) -> Object:
         return await self._ask("POST", path, body=body)
 
-    async def patch(self, path: str, body: Object) -> Object | None:
-        """A merge patch; None when the object is gone. Raises Conflict when `body` has another resourceVersion."""
+    async def patch(self, path: str, body: Object, *, metadata: bool = False) -> Object | None:
+        """A merge patch; the object, as for `get`, and None when it is gone. Raises Conflict when `body` has another
+        resourceVersion."""
+        accept = META if metadata else "application/json"
         try:
-            return await self._ask("PATCH", path, body=body, content=MERGE)
+            return await self._ask("PATCH", path, body=body, content=MERGE, accept=accept)
         except KubeError as error:
             if error.status == 404:
                 return None
             raise
 
     async def apply(self, path: str, body: Object) -> Object:
-        """Server-side apply: the fields of `body` become ours, those that we no longer name go."""
-        return await self._ask("PATCH", path, body=body, content=SSA, query={"fieldManager": MANAGER, "force": "true"})
+        """Server-side apply: the fields of `body` become ours, those that we no longer name go. Gives the metadata."""
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._ask("PATCH", path, body=body, content=SSA, accept=META, query=query)
 
     async def changes(self, path: str) -> AsyncIterator[Object | None]:
         """The metadata of what changes in a collection, for ever; None: it is not known what has changed meanwhile."""

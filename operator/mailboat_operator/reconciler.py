@@ -280,7 +280,7 @@ class Reconciler:
         patch = status.merge_patch(body.get("status") or {}, wanted)
         if patch:
             key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
-            await self._kube.patch(f"{objects.path_of(*key)}/status", {"status": patch})
+            await self._kube.patch(f"{objects.path_of(*key)}/status", {"status": patch}, metadata=True)
 
     async def _tell(
         self, body: Object, before: tuple[Condition, ...], after: tuple[Condition, ...], *, good: bool = True

@@ -14,6 +14,7 @@ from typing import Any
 
 import kopf
 import structlog
+import uvloop
 
 from mailboat.settings import Settings
 from mailboat_crds.models import KINDS
@@ -73,7 +74,8 @@ class Term:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._lead())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._lead())
         except asyncio.CancelledError:
             log.info("the term was cut short")
         except Exception:

@@ -269,7 +269,8 @@ def test_an_open_circuit_is_in_the_status_while_it_is_open_and_told_once(
     assert operated.get("emp", "relay")["status"]["circuit"] == "closed"
     told = "jsonpath={range .items[*]}{.type} {.reason}{'\\n'}{end}"
     events = operated.cluster.kubectl("get", "events", "-n", operated.namespace, "-o", told).stdout.splitlines()
-    assert sorted(events) == ["Normal BreakerClosed", "Normal Reconciled", "Warning BreakerOpen"]
+    events = [event for event in events if event != "Normal Reconciled"]  # no news, if the first look found it
+    assert sorted(events) == ["Normal BreakerClosed", "Warning BreakerOpen"]
 
 
 def test_a_suspended_client_is_refused_and_comes_back_with_the_same_key(operated: Operated, until: Any) -> None:

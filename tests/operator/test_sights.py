@@ -34,7 +34,7 @@ class OneObject:
         self.asked.append(path)
         return self.there
 
-    async def patch(self, path: str, patch: dict[str, Any]) -> None:
+    async def patch(self, path: str, patch: dict[str, Any], **_: Any) -> None:
         self.statuses.append(patch["status"])
 
     async def create(self, path: str, event: dict[str, Any]) -> None:
