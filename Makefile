@@ -1,6 +1,6 @@
 # Each target installs what it needs and says so. ARGS goes to the program behind: make run ARGS="--port 9000".
 .DEFAULT_GOAL := help
-.PHONY: help setup engine run check format test docs site crds lock try-api fuzz audit sbom chaos bench bench-growth bench-render image
+.PHONY: help setup engine run check format test docs site crds lock try-api fuzz audit sbom chaos bench bench-growth bench-sync bench-render image
 BIN := .venv/bin
 IMAGE ?= mailboat:dev
 KILLS ?= 250
@@ -71,6 +71,9 @@ bench: setup ## Race Mailboat against the rival service (ARGS for race.py)
 
 bench-growth: setup ## Measure the drain rate with a full store (ARGS="--waiting 1000000 --stored 10000000")
 	$(BIN)/python -m tests.bench.growth $(ARGS)
+
+bench-sync: setup ## Measure an operator's first sync on a control plane (ARGS="--templates 5000 --clients 2000")
+	$(BIN)/python -m tests.bench.first_sync $(ARGS)
 
 bench-render: setup ## Measure rendering beside react-email on Node and Bun (ARGS="--soak" for memory too)
 	@.ci/bench-render $(ARGS)
