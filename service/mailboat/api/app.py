@@ -15,7 +15,7 @@ from mailboat.api import document, problems, resend
 from mailboat.api.app_state import administrator
 from mailboat.api.asgi import internal_error
 from mailboat.api.context import Context
-from mailboat.api.gate import Gate
+from mailboat.api.gate import Gate, not_json
 from mailboat.api.routes import (
     admin,
     emails,
@@ -112,9 +112,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if kind == "json_invalid":
         return _answer(request, Problem(400, "malformed_json", "The body is not valid JSON."))
     if isinstance(error.body, bytes):
-        given = request.headers.get("content-type", "")
-        detail = f"The body has to be application/json, and its Content-Type has to say so; it is {given[:80]!r}."
-        return _answer(request, Problem(415, "unsupported_media_type", detail, headers={"Accept": "application/json"}))
+        return _answer(request, not_json(request.headers.get("content-type")))
     code = {"missing": "missing_field", "extra_forbidden": "unknown_field"}.get(kind, "invalid_field")
     detail = f"{first['field']}: {first['detail'].removeprefix('Value error, ')}."
     return _answer(request, Problem(422, code, detail, field=first["field"], errors=faults))

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from mailboat import metrics
-from mailboat.api import problems, send
+from mailboat.api import gate, problems, send
 from mailboat.api.asgi import Receive, Scope, Send, respond
 from mailboat.api.bodies import Held
 from mailboat.api.context import Context
@@ -34,6 +34,7 @@ async def handle(context: Context, scope: Scope, receive: Receive, respond_with:
     """Answer one POST /v1/batch. Problems are raised, for the front to answer."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     client = await context.authenticator.client(headers.get(b"x-api-key"), headers.get(b"x-api-secret"))
+    gate.check_json(headers.get(b"content-type"))
     held = context.bodies.hold()
     try:
         body = await context.bodies.read(headers, receive, held)

@@ -88,9 +88,10 @@ WITH_BODY = (
 )  # fmt: skip
 SENDING = (
     "malformed_json", "too_deep", "invalid_idempotency_key", "too_slow", "idempotency_key_reused", "body_too_large",
-    "missing_field", "unknown_field", "invalid_field", "invalid_data", "invalid_address", "invalid_header",
-    "invalid_attachment", "suppressed", "too_many_recipients", "sender_not_allowed", "template_not_allowed",
-    "template_not_found", "template_broken", "unstorable", "rate_limited", "quota_exceeded", "outcome_unknown",
+    "unsupported_media_type", "missing_field", "unknown_field", "invalid_field", "invalid_data", "invalid_address",
+    "invalid_header", "invalid_attachment", "suppressed", "too_many_recipients", "sender_not_allowed",
+    "template_not_allowed", "template_not_found", "template_broken", "unstorable", "rate_limited", "quota_exceeded",
+    "outcome_unknown",
 )  # fmt: skip
 SPECIAL: dict[str, tuple[str, ...]] = {
     "POST /v1/messages/{message_id}/cancel": ("not_cancellable",),

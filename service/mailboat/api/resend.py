@@ -207,6 +207,7 @@ ANSWERS = {
     "408": ("validation_error",),
     "409": ("invalid_idempotent_request",),
     "413": ("validation_error",),
+    "415": ("validation_error",),
     "422": ("validation_error", "missing_required_field", "invalid_attachment"),
     "429": ("rate_limit_exceeded", "monthly_quota_exceeded"),
     "500": ("internal_server_error",),

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from mailboat import metrics
+from mailboat.api import gate
 from mailboat.api.asgi import Receive, Scope, Send, respond
 from mailboat.api.bodies import Held
 from mailboat.api.context import Context
@@ -37,6 +38,7 @@ async def handle(context: Context, scope: Scope, receive: Receive, send: Send) -
     begun = time.perf_counter()
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     client = await context.authenticator.client(headers.get(b"x-api-key"), headers.get(b"x-api-secret"))
+    gate.check_json(headers.get(b"content-type"))
     decision = await context.take(Rate(client.id, client.rate_per_minute, client.rate_burst))
     if not decision.allowed:
         raise rate_limited(client, decision)

@@ -174,9 +174,24 @@ async def written(pool: asyncpg.Pool, client_id: int, message_id: UUID) -> tuple
     row = await pool.fetchrow(
         "select envelope, content from messages where id = $1 and client_id = $2", message_id, client_id
     )
-    if row is None:
-        return None
-    return envelope_of(row), msgspec.json.decode(row["content"], type=Content) if row["content"] else None
+    return (envelope_of(row), _content_of(row)) if row is not None else None
+
+
+async def written_beside(
+    pool: asyncpg.Pool, client_id: int, limit: int, *, after: UUID | None = None, before: UUID | None = None
+) -> tuple[dict[UUID, tuple[Envelope, Content | None]], bool]:
+    """What a client wrote in its newest messages, or those that come after this one (older), or before it (newer):
+    by their ids, newest first, and whether there are more that way."""
+    order = "asc" if before else "desc"
+    beyond = "id > $3" if before else "id < $3" if after else "$3::uuid is null"
+    rows = await pool.fetch(
+        f"select id, envelope, content from messages where client_id = $1 and {beyond} order by id {order} limit $2",
+        client_id,
+        limit + 1,
+        before or after,
+    )
+    shown = sorted(rows[:limit], key=lambda row: row["id"], reverse=True)
+    return {row["id"]: (envelope_of(row), _content_of(row)) for row in shown}, len(rows) > limit
 
 
 async def usage(pool: asyncpg.Pool, client_id: int) -> dict[str, Any]:
@@ -230,6 +245,10 @@ def id_of(cursor: str) -> UUID:
 def envelope_of(row: asyncpg.Record) -> Envelope:
     """The envelope in a row of `messages`."""
     return msgspec.json.decode(row["envelope"], type=Envelope)
+
+
+def _content_of(row: asyncpg.Record) -> Content | None:
+    return msgspec.json.decode(row["content"], type=Content) if row["content"] else None
 
 
 def _recipients(row: asyncpg.Record) -> list[str]:

@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from mailboat.api import batch, resend, send
 from mailboat.api.app_state import check_query, context_of
+from mailboat.api.gate import check_json
 from mailboat.delivery import query, validate
 from mailboat.delivery.clients import Client
 from mailboat.delivery.validate import BatchRequest
+from mailboat.domain.message import Content, Envelope
 from mailboat.errors import Problem
 from mailboat.limits.bucket import Decision, Rate
 
@@ -59,9 +61,10 @@ class TagShown(BaseModel):
     value: str
 
 
-class EmailShown(Touched):
-    """An email as Resend shows it. `html` and `text` are null for what a template makes."""
+class EmailListed(BaseModel):
+    """An email in a list. `subject` is null for what a template makes."""
 
+    id: UUID
     message_id: str | None
     sender: str = Field(alias="from")
     to: list[str]
@@ -69,12 +72,26 @@ class EmailShown(Touched):
     bcc: list[str]
     reply_to: list[str]
     subject: str | None
-    html: str | None
-    text: str | None
-    tags: list[TagShown]
     created_at: str
     scheduled_at: str | None
     last_event: str
+
+
+class EmailShown(EmailListed):
+    """An email as Resend shows it. `html` and `text` are null for what a template makes."""
+
+    object: Literal["email"] = "email"
+    html: str | None
+    text: str | None
+    tags: list[TagShown]
+
+
+class Emails(BaseModel):
+    """Emails, newest first; `has_more`: that way there are others."""
+
+    object: Literal["list"] = "list"
+    has_more: bool
+    data: list[EmailListed]
 
 
 async def _caller(
@@ -93,6 +110,7 @@ async def _caller(
     key, _, secret = re.sub("[.:]", "\n", token.strip(), count=1).partition("\n")
     client = await context_of(request).authenticator.client(key, secret)
     check_query(request)
+    check_json(request.headers.get("content-type"))
     return client
 
 
@@ -145,6 +163,24 @@ async def send_emails(
     return {"data": data, "errors": [{"index": n, "message": problem["detail"]} for n, problem in refused]}
 
 
+@router.get("", response_model=Emails)
+async def list_emails(
+    request: Request,
+    caller: Caller,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: UUID | None = None,
+    before: UUID | None = None,
+) -> Any:
+    """The newest emails, those after the one with this id (older), or before it (newer)."""
+    if after and before:
+        raise Problem(422, "invalid_field", "Give after or before, not both.", field="before")
+    pool = context_of(request).pool
+    found, more = await query.written_beside(pool, caller.id, limit, after=after, before=before)
+    known = {one["id"]: one for one in await query.listed(pool, list(found))}
+    data = [_listed(known[number], *written) for number, written in found.items() if number in known]
+    return {"has_more": more, "data": data}
+
+
 @router.get("/{email_id}", response_model=EmailShown)
 async def get_email(request: Request, caller: Caller, email_id: UUID) -> Any:
     """One email and the last that is known of it."""
@@ -154,9 +190,16 @@ async def get_email(request: Request, caller: Caller, email_id: UUID) -> Any:
     if found is None or written is None:
         raise _unknown(email_id)
     envelope, content = written
+    return _listed(found, envelope, content) | {
+        "html": content.html if content else None,
+        "text": content.text if content else None,
+        "tags": [{"name": name, "value": value} for name, value in found["tags"].items()],
+    }
+
+
+def _listed(found: dict[str, Any], envelope: Envelope, content: Content | None) -> dict[str, Any]:
     return {
-        "object": "email",
-        "id": email_id,
+        "id": found["id"],
         "message_id": found["provider_message_id"],
         "from": resend.written(envelope.sender),
         "to": [resend.written(one) for one in envelope.to],
@@ -164,9 +207,6 @@ async def get_email(request: Request, caller: Caller, email_id: UUID) -> Any:
         "bcc": [resend.written(one) for one in envelope.bcc],
         "reply_to": [resend.written(one) for one in envelope.reply_to],
         "subject": content.subject if content else None,
-        "html": content.html if content else None,
-        "text": content.text if content else None,
-        "tags": [{"name": name, "value": value} for name, value in found["tags"].items()],
         "created_at": found["created_at"].isoformat(),
         "scheduled_at": found["send_at"].isoformat() if found["send_at"] else None,
         "last_event": resend.LAST_EVENT[found["status"]],

@@ -219,14 +219,37 @@ def test_a_body_in_chunks_is_a_body(caller, body_of, stored):
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+    "kind",
+    [
+        "application/json",
+        "Application/JSON;charset=UTF-8",
+        "application/vnd.api+json",
+        "application/json; charset=latin-1",  # JSON is UTF-8 whatever is said of it (RFC 8259)
+        "application/x-www-form-urlencoded",  # what curl -d says by itself
+    ],
 )
-def test_the_body_is_json_in_utf_8_whatever_its_content_type_says(kind, caller, body_of, query, client):
+def test_the_body_is_json_in_utf_8(kind, caller, body_of, query, client):
     text = json.dumps(body_of(subject="Grüße"), ensure_ascii=False).encode()
     answer = caller.post("/v1/send", content=text, headers={"Content-Type": kind})
     assert answer.status_code == 202
     ((content,),) = query("select content ->> 'subject' from messages where client_id = $1", client.id)
     assert content == "Grüße"
+
+
+def test_a_body_that_says_nothing_of_its_kind_is_taken_for_json(raw, head, body_of, stored):
+    text = json.dumps(body_of()).encode()
+    assert raw(head + b"Content-Length: %d\r\n\r\n" % len(text) + text).startswith(b"HTTP/1.1 202 ")
+    assert stored() == 1
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json"])
+@pytest.mark.parametrize("path", ["/v1/send", "/v1/batch"])
+def test_a_body_that_says_it_is_no_json_is_415_with_the_remedy(path, kind, caller, body_of, problem, stored):
+    answer = caller.post(path, content=json.dumps(body_of()), headers={"Content-Type": kind})
+    detail = problem(answer, 415, "unsupported_media_type")["detail"]
+    assert "-H 'Content-Type: application/json'" in detail
+    assert answer.headers["accept"] == "application/json"
+    assert stored() == 0
 
 
 def test_of_two_equal_names_the_last_one_counts(caller, query, client):

@@ -266,3 +266,30 @@ def test_the_sdk_for_node_sends_reads_moves_stops_and_understands_refusals(node,
     assert (said["nobody"]["error"]["name"], said["nobody"]["error"]["statusCode"]) == ("invalid_api_key", 403)
     ((attachments,),) = query("select attachments from messages where id = $1", said["sent"]["data"]["id"])
     assert [(file["filename"], file["size"]) for file in json.loads(attachments)] == [("a.txt", 3), ("b.txt", 3)]
+
+
+def test_a_body_that_says_it_is_no_json_is_refused_in_the_words_of_resend(bearer: Any) -> None:
+    answer = bearer.post("/emails", content=b"{}", headers={"Content-Type": "text/plain"})
+    refused(answer, 415, "validation_error", "Content-Type: application/json")
+
+
+def test_emails_are_listed_newest_first_and_paged_both_ways(sdk: Any, email: Any, bearer: Any) -> None:
+    ids = [sdk.Emails.send(email | {"subject": f"Number {n}"})["id"] for n in range(5)][::-1]
+    first = sdk.Emails.list({"limit": 2})
+    assert (first["object"], first["has_more"], [one["id"] for one in first["data"]]) == ("list", True, ids[:2])
+    shown = sdk.Emails.get(ids[0])
+    assert first["data"][0] == {name: shown[name] for name in first["data"][0]}
+    older = sdk.Emails.list({"limit": 3, "after": ids[1]})
+    assert (older["has_more"], [one["id"] for one in older["data"]]) == (False, ids[2:])
+    newer = sdk.Emails.list({"limit": 2, "before": ids[3]})
+    assert (newer["has_more"], [one["id"] for one in newer["data"]]) == (True, ids[1:3])
+    refused(bearer.get("/emails", params={"limit": 101}), 422, "validation_error", "limit")
+    refused(bearer.get("/emails", params={"after": "x"}), 422, "validation_error", "after")
+    refused(bearer.get("/emails", params={"after": ids[0], "before": ids[1]}), 422, "validation_error", "not both")
+
+
+def test_nobody_is_shown_the_emails_of_another_client(sdk: Any, email: Any, new_client: Any, api: Any) -> None:
+    sdk.Emails.send(email)
+    other = new_client()
+    answer = httpx.get(f"{api.url}/emails", headers={"Authorization": f"Bearer {other.key}.{other.secret}"})
+    assert answer.json() == {"object": "list", "has_more": False, "data": []}
