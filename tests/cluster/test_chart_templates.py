@@ -533,3 +533,14 @@ def test_definitions_and_resources_outlive_the_release_and_belong_to_the_next(
     release("upgrade", "mailboat", str(CHART), "--set=crds.keep=false")
     release("uninstall", "mailboat")
     until(lambda: own_cluster.kubectl("get", *definitions).stdout == "", "the definitions to go")
+
+
+def test_the_secrets_of_the_sign_in_come_from_where_the_values_say(manifests: Callable[..., list[Manifest]]) -> None:
+    found = manifests("--set=admin.viewerKey=look,oidc.existingSecret=single-sign-on")
+    named = environment(pod(found, "api"))
+    assert named["MAILBOAT_VIEWER_TOKEN"] == {"secretKeyRef": {"name": "mailboat-admin", "key": "look"}}
+    assert named["MAILBOAT_OIDC_CLIENT_SECRET"] == {"secretKeyRef": {"name": "single-sign-on", "key": "client-secret"}}
+    tokens = only(found, "Secret", "admin")["data"]
+    assert len({tokens["token"], tokens["look"]}) == 2
+    for absent in ("MAILBOAT_VIEWER_TOKEN", "MAILBOAT_OIDC_CLIENT_SECRET"):
+        assert absent not in environment(pod(manifests(), "api"))
