@@ -112,7 +112,7 @@ def test_an_edit_is_in_the_next_mail_within_moments(operated: Operated, query: A
     operated.until("emt", "receipt", "Reconciled")
     operated.until("emc", "storefront", "Reconciled")
     pair, took = operated.credentials(), []
-    for number in range(20):
+    for number in range(21):
         before = query("select digest from template_heads where name = 'receipt'")[0]["digest"]
         operated.template(f"<p>Edit {number} of {{{{ order }}}}</p>")
         edited = time.monotonic()
@@ -120,6 +120,7 @@ def test_an_edit_is_in_the_next_mail_within_moments(operated: Operated, query: A
             assert time.monotonic() - edited < 30
             time.sleep(0.02)
         took.append(time.monotonic() - edited)
+    del took[0]  # the operator has only just begun to watch
     took.sort()
     figures = f"edit to accepted mail: p50 {took[9]:.3f} s, slowest of 20 {took[-1]:.3f} s"
     record_property("edit_to_mail", figures)
