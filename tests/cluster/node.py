@@ -34,6 +34,7 @@ PROGRAMS = ("unshare", "nsenter", "ip", "runc", "iptables", "conntrack")
 PLUGINS = Path("/usr/lib/cni")
 START_SECONDS = 180.0
 NAMESPACES = ("--net", "--mount", "--pid")
+CONNECT = "import socket, sys; socket.create_connection(sys.argv[1:3], 5)"
 PAUSE = """package main
 import ("os"; "os/signal"; "syscall")
 func main() { c := make(chan os.Signal, 1); signal.Notify(c, syscall.SIGTERM, syscall.SIGINT); <-c }
@@ -81,6 +82,10 @@ class Node:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, **options)
         assert not check or done.returncode == 0, f"{' '.join(map(str, words))}:\n{done.stdout}\n{done.stderr}"
         return done
+
+    def listens(self, host: str, port: object) -> bool:
+        """Whether somebody takes connections there, as seen from inside."""
+        return self.run(sys.executable, "-c", CONNECT, host, port, check=False).returncode == 0
 
 
 def _remove_groups() -> None:

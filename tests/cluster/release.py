@@ -31,7 +31,6 @@ print(urllib.request.urlopen(request, timeout=20).read().decode())
 """
 LOAD = Path(__file__).parent / "load.py"
 KILL = Path(__file__).parent / "kill.py"
-CONNECT = "import socket, sys; socket.create_connection(sys.argv[1:3], 5)"
 
 
 def _selecting(component: str) -> tuple[str, str]:
@@ -118,7 +117,7 @@ class Release:
 
     def is_reachable(self) -> bool:
         """Whether the Service leads somewhere."""
-        return self.node.run(sys.executable, "-c", CONNECT, *self.address(), check=False).returncode == 0
+        return self.node.listens(*self.address())
 
     def address(self) -> tuple[str, str]:
         """Host and port of the Service."""

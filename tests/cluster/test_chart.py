@@ -13,7 +13,8 @@ def test_a_mail_goes_from_three_resources_through_the_service_to_the_inbox(insta
     mail = installed.in_inbox(installed.send()["id"])
     assert (mail["subject"], "Order A-1042" in mail["html"]) == ("Receipt A-1042", True)
     installed.apply("EmailTemplate", "receipt", **TEMPLATE | {"source": "<p>Second edition {{ order }}</p>"})
-    installed.kubectl("wait", "--for=jsonpath={.status.observedGeneration}=2", "emt/receipt", "--timeout=30s")
+    edited = installed.kubectl("get", "emt/receipt", "-o", "jsonpath={.metadata.generation}")
+    installed.kubectl("wait", f"--for=jsonpath={{.status.observedGeneration}}={edited}", "emt/receipt", "--timeout=30s")
     assert "Second edition" in installed.in_inbox(installed.send()["id"])["html"]
 
 
