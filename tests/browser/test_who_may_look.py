@@ -98,3 +98,17 @@ async def test_static_files_are_kept_for_ever_under_the_name_of_their_content(ht
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
     for wrong in (path.replace("/static/", "/static/0"), "/ui/static/x/vendor/README.md"):
         assert (await http.get(wrong)).status_code == 404
+
+
+async def test_a_fault_that_nobody_foresaw_is_a_page_without_its_words(pool: asyncpg.Pool) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("the words of the fault")
+
+    broken: Any = Broken()
+    async with client(broken, Settings(dashboard="open")) as http:
+        answer = await http.get("/ui/inbox")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "It is our fault, and it is in the log." in answer.text
+    assert "the words of the fault" not in answer.text
