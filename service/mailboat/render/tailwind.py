@@ -7,7 +7,7 @@ Tailwind class. A class that the author's own CSS names is the author's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -25,8 +25,13 @@ LOST_HEAD = "Tailwind classes for screens and states (`sm:`, `hover:`) need a <h
 _CLASS = re.compile(r"""\bclass\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _CODE = re.compile(r"\{[{%]")
 _CODE_END = re.compile(r"[%}]\}")
+_CODE_MARKS = re.compile(r"\{[{%#][-+]?|[-+]?[}%#]\}")
 _STRING = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _SET = re.compile(r"\{%[-+]?\s*set\s+\w+\s*[-+]?%\}")
+_BODY = re.compile(r"\{%[-+]?\s*(?:block|macro)\s+(\w+)")
+_BODY_END = re.compile(r"\{%[-+]?\s*end(?:block|macro)\b")
+_PUT_IN = re.compile(r"\{%[-+]?\s*block\s+(\w+)|\b(\w+)\s*\(")
+_INCLUDED = re.compile(r"""\{%[-+]?\s*include\s*["'](?:\.{1,2}/)*([^"']+)["']""")
 _SELECTOR = re.compile(r"\.(-?[_a-zA-Z][\w-]*)")
 _WORD = re.compile(r"[^\s\"'`<>={}]{1,100}")
 _UTILITY = re.compile(
@@ -66,6 +71,10 @@ def is_wanted(sources: Sources) -> bool:
         if "class" in source
         for text in (*_class_values(source), *strings(source))
         for word in text.split()
+    ) or any(
+        _UTILITY.match(word) and word not in own
+        for text in put_in(sources.files, (value for each in sources.files.values() for value in _class_values(each)))
+        for word in text.split()
     )
 
 
@@ -94,6 +103,22 @@ def strings(source: str) -> Iterator[str]:
         yield part.partition("{%")[0]
 
 
+def put_in(files: Mapping[str, str], values: Iterable[str]) -> Iterator[str]:
+    """What blocks, macros and included files put into these values of `class`, whichever file it stands in."""
+    code = "\0".join(value for value in values if "{" in value)
+    names = {block or macro for block, macro in _PUT_IN.findall(code)}
+    included = set(_INCLUDED.findall(code))
+    if not names and not included:
+        return
+    for file, source in files.items():
+        if any(file == name or file.endswith(f"/{name}") for name in included):
+            yield _CODE_MARKS.sub(" ", source)
+        _, *rest = _BODY.split(source)
+        for name, part in zip(rest[::2], rest[1::2], strict=True):
+            if name in names:
+                yield _CODE_MARKS.sub(" ", _BODY_END.split(part, maxsplit=1)[0].partition("%}")[2])
+
+
 def bake(sources: Sources, files: Mapping[str, str]) -> Baked | None:
     """What the classes in these files mean; None in a process without the engine. Raises TemplateFault."""
     from mailboat.render import react_v8
@@ -104,6 +129,7 @@ def bake(sources: Sources, files: Mapping[str, str]) -> Baked | None:
     own = own_classes(files)
     values = [value for source in files.values() for value, _ in dress.class_values(source)]
     texts = [*map(_without_code, values), *(text for source in files.values() for text in strings(source))]
+    texts += put_in(sources.files, values)
     classes = sorted({word for text in texts for word in markup.words(text) if _WORD.fullmatch(word)} - own)
     whole = sorted({" ".join(markup.words(value)) for value in values if not markup.JINJA.search(value)})
     request = {"theme": _theme(sources), "classes": classes, "strings": whole}

@@ -15,7 +15,7 @@ import pytest_asyncio
 from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Sources, revise
 from mailboat.errors import TemplateFault
-from mailboat.render import react_v8, tailwind
+from mailboat.render import findings, react_v8, tailwind
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pools import Pools
 
@@ -82,6 +82,23 @@ async def test_classes_that_depend_on_data_are_looked_up(pools: Pools) -> None:
     assert '<p style="padding:16px;margin:8px">' in await html(pools, source, {"red": False, "url": "", "own": ""})
 
 
+async def test_classes_come_through_blocks_macros_and_included_files(pools: Pools) -> None:
+    files = {
+        "mails/lay.html.j2": (
+            '{% macro pad() %}{% if k %}pt-2{% endif %}{% endmacro %}<body class="{% block c %}p-4{% endblock %}">'
+            "<p class=\"{{ pad() }} {% include './sub/c.txt' %}\">{% block b %}{% endblock %}"
+        ),
+        "mails/sub/c.txt": "{# bold #}font-bold{% if k %} text-red-500{% endif %}\n",
+    }
+    source = "{% extends 'mails/lay.html.j2' %}{% block c -%} font-sans{% if k %} underline{% endif %}{% endblock %}"
+    found = await rendered(pools, source, {"k": True}, files=files)
+    body, p = re.findall(r"<(?:body|p)([^>]*)>", found.html or "")
+    assert body.startswith(' style="font-family:'), body
+    assert body.endswith(';text-decoration-line:underline"'), body
+    assert p == f' style="padding-top:8px;font-weight:700;{RED}"'
+    assert not any("class" in each for each in findings.thorough(found).warnings)
+
+
 async def test_layouts_partials_and_macros_share_one_head(pools: Pools) -> None:
     files = {
         "layout.html": "<head></head><body class='bg-white'>{% block main %}{% endblock %}{% include 'foot.html' %}",
@@ -144,6 +161,7 @@ WANTED = [
     ("<p class=\"x {{ 'bg-red-500' }}\">", {}),
     ("<p class={{ c }}>{% set c = 'sm:p-4' %}", {}),
     ("{% set c %}mt-2{% endset %}<p class='{{ c }}'>", {}),
+    ("<p class='{% block c %}{% endblock %}'>{% block c %}mt-2{% endblock %}", {}),
     ("<p class='logo'>", {"theme": "--x: 1"}),
 ]
 NOT_WANTED = [
@@ -194,7 +212,14 @@ async def test_what_cannot_be_baked_here_is_left_and_said(pools: Pools) -> None:
     assert (found.html, found.warnings) == ("<p class='p-4'>", (tailwind.NOT_HERE,))
 
 
-HOSTILE = ["class=" * 150_000, 'class="' * 150_001, "<style" * 100_000, "{% set x %}" * 60_000, "{{'" * 200_000]
+HOSTILE = [
+    "class='{% block a %}'" * 60_000,
+    "class=" * 150_000,
+    'class="' * 150_001,
+    "<style" * 100_000,
+    "{% set x %}" * 60_000,
+    "{{'" * 200_000,
+]
 
 
 @pytest.mark.parametrize("source", HOSTILE, ids=lambda source: source[:8])
