@@ -19,6 +19,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+_PICTURES |= dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
+
+
+def visible(text: str) -> str:
+    """A stranger's text for a terminal: what would steer it, as an escape does, is a picture of itself (␛)."""
+    return text.translate(_PICTURES)
+
 
 class MailboatError(Exception):
     """The root of everything Mailboat raises on purpose."""
@@ -55,8 +63,8 @@ class TemplateFault(MailboatError):
     """A template that cannot be compiled or rendered. Lines and columns count from 1; 0 means unknown."""
 
     def __init__(self, message: str, *, file: str = "", line: int = 0, column: int = 0) -> None:
-        super().__init__(message)
-        self.message, self.file, self.line, self.column = message, file, line, column
+        self.message, self.file, self.line, self.column = visible(message), file, line, column
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)

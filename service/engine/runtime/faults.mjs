@@ -7,6 +7,8 @@ const LONGEST_OWN = 5000;
 const FRAME = /(?:\(|at )(?:async )?([^()]+?)(?:, <anonymous>)?:(\d+):(\d+)\)?$/;
 /** A component in React's stack; react-email's own have lost their names, but for a letter or two. */
 const NAMED = /\n\s+at ([A-Z]\w{2,})/;
+/** What V8 says of a class that React calls, since it is none of React's. */
+const NO_FUNCTION = /Class constructor (\w+) cannot be invoked without 'new'/;
 const NOWHERE = { file: '', line: 0, column: 0 };
 
 /** A fault whose place is known. */
@@ -64,6 +66,9 @@ function described(thrown, files, prefix, components, again) {
     const message = (thrownAt && explained(thrown, thrownAt, files)) ?? text(thrown);
     const place = thrownAt ?? (again && written(message, files, prefix, again)) ?? placeOf(components, files, prefix);
     if (place) return { message, ...authored(place, files) };
+    const uncallable = NO_FUNCTION.exec(message)?.[1];
+    const declared = uncallable && [...files.keys()].map((file) => declaration(uncallable, file, files)).find(Boolean);
+    if (declared) return { message: `${uncallable} is a class, but no component: extend React.Component, or write a function`, ...declared };
     const inside = NAMED.exec(components);
     return { message: message + (inside ? ` (in <${inside[1]}>)` : ''), ...(definition(components, files) ?? NOWHERE) };
   } catch {

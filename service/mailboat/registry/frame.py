@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mailboat.domain.revision import Sources
-from mailboat.errors import TemplateFault
+from mailboat.errors import TemplateFault, visible
 from mailboat.registry.folder import LARGEST_FILE
 
 AROUND = 2
@@ -31,7 +31,7 @@ def frame(source: str, line: int, column: int, start: int = 1) -> str:
     shown = []
     for number in range(first, last + 1):
         text = lines[number - start][shift : shift + WIDEST].expandtabs(1).rstrip()
-        shown.append(f"{'>' if number == line else ' '} {number:>{width}} | {text}".rstrip())
+        shown.append(f"{'>' if number == line else ' '} {number:>{width}} | {visible(text)}".rstrip())
         if number == line and column:
             shown.append(f"  {' ' * width} | {' ' * (column - 1 - shift)}^")
     return "\n".join(shown)

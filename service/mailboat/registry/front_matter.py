@@ -70,6 +70,14 @@ def _plain_loader() -> Any:
                 raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported; write it out", problem_mark=mark)
             return super().compose_node(parent, index)
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value if node.id == "mapping" else ():
+                if key.id == "scalar" and key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark)
+                seen.add(key.value if key.id == "scalar" else None)
+            return super().construct_mapping(node, deep)
+
     return Plain
 
 
@@ -99,8 +107,23 @@ class _Document:
             msgspec.json.encode(values, order="sorted")  # what JSON cannot carry can neither be kept nor rendered
         except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
             named = _FIELD.search(str(error)) or re.search(r"unknown field `(\w+)`", str(error))
-            raise self._fault(str(error), *self._place((named[1],) if named else ())) from None
+            path = self._misfitting_words() if "`$.translations[...]" in str(error) else ()
+            where = "".join(f"[{part!r}]" for part in path)
+            message = re.sub(r"(?:\[\.\.\.\])+", lambda _: where, str(error)) if path else str(error)
+            raise self._fault(
+                message, *self._place(("translations", *path) if path else (named[1],) if named else ())
+            ) from None
         return values
+
+    def _misfitting_words(self) -> tuple[str, ...]:
+        """The first locale, or the first key of one, that is none of `FrontMatter.translations`."""
+        for locale, words in self._values["translations"].items():
+            if not isinstance(words, dict):
+                return (str(locale),)
+            for key, text in words.items():
+                if not isinstance(text, str):
+                    return str(locale), str(key)
+        return ()
 
     def check(self, values: FrontMatter, *, strict: bool) -> None:
         """Raises TemplateFault for a broken schema, and for an example that does not fit it."""

@@ -75,7 +75,9 @@ def thorough(rendered: Rendered) -> Rendered:
     found = [*rendered.warnings]
     if not rendered.subject and not any("`subject`" in each for each in found):
         found.append("The template has no `subject`, so the mail has none.")
-    if html and not has_preview(html):
+    if not (rendered.text or "").strip() and not _IMAGE.search(html):
+        found.append("The mail is empty: the template renders no text and no image.")
+    elif html and not has_preview(html):
         found.append("The mail has no preview text: many programs show its first words beside the subject.")
     found += [f"Some mail programs do not know {what}." for rule, what in _UNSUPPORTED if rule.search(css)][
         :MOST_LISTED

@@ -43,6 +43,12 @@ def test_what_mail_programs_do_not_know_is_said(html: str, word: str) -> None:
     assert word in found
 
 
+@pytest.mark.parametrize("html", ["", "\n", "<!DOCTYPE html><!-- --><html><body> </body></html>"])
+def test_an_empty_mail_is_said_to_be_one(html: str) -> None:
+    (found,) = findings.thorough(Rendered("S", html, " ")).warnings
+    assert "empty" in found
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -77,6 +77,11 @@ def test_subject_and_text_are_not_escaped_and_the_subject_is_one_line(job: JobMa
     assert (found.text or "").startswith("* <&")
 
 
+@pytest.mark.parametrize("break_", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\t"])
+def test_a_subject_holds_nothing_that_a_header_may_not(break_: str, job: JobMaker) -> None:
+    assert render(job("x", {"a": f"{break_}x{break_} {break_}y"}, subject="{{ a }}")).subject == "x y"
+
+
 def test_text_is_derived_when_the_author_gives_none(job: JobMaker) -> None:
     assert render(job("<p>{{ a }}</p>", {"a": "1 < 2"})).text == "1 < 2"
 

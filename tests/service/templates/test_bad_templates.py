@@ -49,6 +49,18 @@ BAD: dict[str, tuple[dict[str, str | bytes], str, int, int, str]] = {
     "YAML": ({"mail.html.j2": "---\nsubject: [\n---\n"}, "mail.html.j2", 3, 1, "front matter: "),
     "unknown field": ({"mail.html.j2": "---\nsubject: S\nsubjekt: x\n---\n"}, "mail.html.j2", 3, 1, "subjekt"),
     "wrong type": ({"mail.html.j2": "---\nsubject: S\nexample: 5\n---\n"}, "mail.html.j2", 3, 1, "`object`"),
+    "a field twice": ({"mail.html.j2": "---\nsubject: S\nsubject: T\n---\n"}, "mail.html.j2", 3, 1, "'subject' stands"),
+    "a key twice": (
+        {"mail.html.j2": FRONT + "example:\n  a: 1\n  a: 2\n---\n"}, "mail.html.j2", 5, 3, "'a' stands here twice"
+    ),
+    "words of a locale": (
+        {"mail.html.j2": FRONT + "translations:\n  de: {a: b}\n  'fr x': 5\n---\n"},
+        "mail.html.j2", 5, 3, "$.translations['fr x']",
+    ),
+    "a word of a locale": (
+        {"mail.html.j2": FRONT + "translations:\n  de:\n    a: [b]\n---\n"},
+        "mail.html.j2", 5, 5, "$.translations['de']['a']",
+    ),
     "schema": (
         {"mail.html.j2": FRONT + "schema:\n  properties:\n    a: {type: objekt}\n---\n"},
         "mail.html.j2", 5, 9, 'schema.properties.a.type: "objekt" is not one of "array", ',
@@ -113,6 +125,15 @@ def test_a_template_that_is_a_link_out_of_the_volume_is_none(volume: Volume, tmp
     folder = volume({})
     (folder.root / "mail.html.j2").symlink_to(tmp_path / "secret.html")
     assert folder.load("mail") is None
+
+
+def test_what_would_steer_a_terminal_is_shown_as_a_picture(volume: Volume) -> None:
+    folder = volume({"mail.html.j2": "<p>\x1b[31m\x9b{{ x }}"})
+    found = fault(folder)
+    assert frame.of_file(folder.root / found.file, found.line, found.column) == (
+        "> 1 | <p>\u241b[31m\ufffd{{ x }}\n    |             ^"
+    )
+    assert str(TemplateFault("a\0b\r\x7f\tc\n\u202ed")) == "a\u2400b\u240d\u2421\tc\n\ufffdd"
 
 
 def test_an_example_that_does_not_fit_stops_no_mail(volume: Volume) -> None:

@@ -63,6 +63,14 @@ FAULTS = {
         "export default (p) => <Html><Tailwind><Head /><Row item={p.x} /></Tailwind></Html>;",
         "mail.tsx:3:38: TypeError",
     ),
+    "a class that is no component": (
+        "const a = 1;\nexport default class Mail {}",
+        "mail.tsx:2:16: Mail is a class, but no component: extend React.Component, or write a function",
+    ),
+    "control characters": (
+        "export default () => {\n  throw new Error('a\\u001b[31m\\0b');\n};",
+        "mail.tsx:2:9: a\u241b[31m\u2400b",
+    ),
     "a stack of its own": (
         "export default function Mail() {\n  const e = new TypeError('Cannot read properties of undefined (x)');\n"
         "  e.stack = 'at Mail (mail.tsx:999:7)';\n  throw e;\n}",
