@@ -25,9 +25,15 @@ HEAD_SECONDS = 1.0  # how long a head is taken for true, should the notification
 KEPT = 512  # revisions in memory
 KEPT_HEADS = 4096
 RESOURCE, FOLDER = "resource", "folder"
+FOLDER_NAMESPACE = "default"  # where the heads of the source volume stand
 
+# A folder may change again before its watcher has looked: what was sent with can be rolled back to all the same.
 _KEEP = """
-insert into template_sources (digest, name, body) values ($1, $2, $3::json) on conflict (digest) do nothing
+with kept as (
+    insert into template_sources (digest, name, body) values ($1, $2, $3::json) on conflict (digest) do nothing
+)
+insert into template_history (namespace, name, digest, origin) select $4, $2, $1, $5 where not exists (
+    select from template_history where namespace = $4 and name = $2 and digest = $1)
 """
 _HEAD = """
 select digest, namespace = $1 and origin = 'resource' as own, instead_of from template_heads
@@ -118,8 +124,9 @@ class Catalog:
         return found
 
     async def keep(self, found: Revision) -> None:
-        """Store the sources of a revision, once."""
-        await self._pool.execute(_KEEP, found.digest, found.name, revision.encode(found.sources).decode())
+        """Store the sources of a revision of the folder, once, and name it in the history if nobody has."""
+        body = revision.encode(found.sources).decode()
+        await self._pool.execute(_KEEP, found.digest, found.name, body, FOLDER_NAMESPACE, FOLDER)
         self._kept.add(found.digest)
 
     async def publish(self, namespace: str, found: Revision, origin: str, *, shared: bool = False) -> bool:

@@ -18,7 +18,8 @@ SHORTEST = 6
 
 _HEAD = "select digest from template_heads where namespace = $1 and name = $2 for update"
 _LISTED = """
-select h.digest, h.origin, h.at, l.digest is not null as live
+select h.digest, h.origin, h.at,
+    l.digest is not null and h.id = max(h.id) over (partition by h.digest) as live
 from template_history h
 left join template_heads l on l.namespace = h.namespace and l.name = h.name and l.digest = h.digest
 where h.namespace = $1 and h.name = $2 order by h.id desc

@@ -18,13 +18,12 @@ from mailboat import metrics
 from mailboat.db import engine
 from mailboat.errors import ConfigurationError, TemplateFault
 from mailboat.probes import Probes
-from mailboat.registry.catalog import Catalog
+from mailboat.registry.catalog import FOLDER, FOLDER_NAMESPACE, Catalog
 from mailboat.registry.folder import Folder
 from mailboat.settings import Settings
 from mailboat.telemetry import configure_logs
 
 log = structlog.get_logger()
-NAMESPACE = "default"
 
 
 def run(settings: Settings) -> None:
@@ -117,7 +116,7 @@ class Publisher:
             return
         self._faults.pop(name, None)
         if loaded is not None and self._published.get(name) != loaded[0].digest:
-            await self._catalog.publish(NAMESPACE, loaded[0], "folder")
+            await self._catalog.publish(FOLDER_NAMESPACE, loaded[0], FOLDER)
             self._published[name] = loaded[0].digest
             metrics.PUBLISHED.inc()
             log.info("template published", template=name, revision=loaded[0].digest)

@@ -95,7 +95,7 @@ async def test_history_says_what_was_when_and_what_is(pool: asyncpg.Pool, volume
     await back(pool)
     entries = await history.of(pool, "default", "mail")
     digests = {revision(text).digest: text for text in "AB"}
-    assert [(digests[each.digest], each.live) for each in entries] == [("A", True), ("B", False), ("A", True)]
+    assert [(digests[each.digest], each.live) for each in entries] == [("A", True), ("B", False), ("A", False)]
     (audit,) = await pool.fetch("select actor, subject from audit")
     assert tuple(audit) == ("test", "default/mail")
 
@@ -109,6 +109,23 @@ async def test_a_revision_that_is_none_is_said_to_be(to: str, message: str, pool
         await back(pool, to)
     with pytest.raises(MailboatError, match="There is no template 'nope'"):
         await history.roll_back(pool, "default", "nope", None, "test")
+
+
+async def test_what_mail_was_accepted_with_is_in_the_history_though_no_watcher_saw_it(
+    pool: asyncpg.Pool, volume: Volume
+) -> None:
+    folder = volume({"mail.html.j2": "first"})
+    found = await Catalog(folder, pool).resolve("default", "mail")
+    assert found is not None
+    await Catalog(folder, pool).publish("default", revision("second"), FOLDER)
+    for _ in range(2):
+        await Catalog(folder, pool).resolve("default", "mail")
+    assert [each.digest for each in await history.of(pool, "default", "mail")] == [
+        revision("second").digest,
+        found.digest,
+    ]
+    await back(pool, found.digest[:8])
+    assert await live(pool, volume({})) == "first"
 
 
 async def test_history_does_not_grow_without_end(pool: asyncpg.Pool, volume: Volume) -> None:
