@@ -36,8 +36,13 @@ const parts = {
     }));
     build.onLoad({ filter: /sucrase\/dist\/esm\/computeSourceMap\.js$/ }, ({ path: file }) => ({
       // Of tokens that come to be at one place, since what is before the last is left out, the last is what is there.
+      // And a token without length, as at the end of `${x}`, begins where the next one does: without this no later one has a column.
       contents: replaceOnce(
-        readFileSync(file, 'utf8'),
+        replaceOnce(
+          readFileSync(file, 'utf8'),
+          /sourceColumns\[tokenIndex\] = currentMapping - lineStart;\s+tokenIndex\+\+;\s+currentMapping = tokens\[tokenIndex\]\.start;/,
+          'while (tokens[tokenIndex]?.start === i) sourceColumns[tokenIndex++] = i - lineStart; currentMapping = tokens[tokenIndex]?.start;',
+        ),
         'const sourceColumn = sourceColumns[tokenIndex];',
         'let last = tokenIndex; for (let at = last; at < rawMappings.length && (rawMappings[at] === i || rawMappings[at] === undefined); at++) if (rawMappings[at] === i) last = at; const sourceColumn = sourceColumns[last];',
       ),

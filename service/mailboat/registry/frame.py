@@ -32,7 +32,7 @@ def frame(source: str, line: int, column: int, start: int = 1) -> str:
     for number in range(first, last + 1):
         text = lines[number - start][shift : shift + WIDEST].expandtabs(1).rstrip()
         shown.append(f"{'>' if number == line else ' '} {number:>{width}} | {visible(text)}".rstrip())
-        if number == line and column:
+        if number == line and 0 < column <= len(lines[number - start]) + 1:
             shown.append(f"  {' ' * width} | {' ' * (column - 1 - shift)}^")
     return "\n".join(shown)
 

@@ -136,6 +136,11 @@ def test_what_would_steer_a_terminal_is_shown_as_a_picture(volume: Volume) -> No
     assert str(TemplateFault("a\0b\r\x7f\tc\n\u202ed")) == "a\u2400b\u240d\u2421\tc\n\ufffdd"
 
 
+def test_a_mark_is_never_beyond_its_line() -> None:
+    assert frame.frame("ab\n", 1, 3) == "> 1 | ab\n    |   ^"
+    assert frame.frame("ab\n", 1, 4) == "> 1 | ab"
+
+
 def test_an_example_that_does_not_fit_stops_no_mail(volume: Volume) -> None:
     folder = volume({"mail.html.j2": "---\nschema: {required: [a]}\n---\n"})
     assert folder.load("mail") is not None

@@ -71,6 +71,11 @@ FAULTS = {
         "export default () => {\n  throw new Error('a\\u001b[31m\\0b');\n};",
         "mail.tsx:2:9: a\u241b[31m\u2400b",
     ),
+    "a throw behind a template string": (
+        "const base = `a${'x'}`;\nexport default ({ user }: any) => {\n  const b = `${base}${base}`;\n"
+        "  return (\n    <div>\n      <p>x</p> <b title={b}>{user.name}</b>\n    </div>\n  );\n};",
+        "mail.tsx:6:35: TypeError: Cannot read properties of",
+    ),
     "a stack of its own": (
         "export default function Mail() {\n  const e = new TypeError('Cannot read properties of undefined (x)');\n"
         "  e.stack = 'at Mail (mail.tsx:999:7)';\n  throw e;\n}",
