@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -93,11 +93,18 @@ def _moment(name: str, value: Any) -> date | datetime | time:
     raise FilterArgumentError(f"{name}: {str(value)[:50]!r} is not a date as in 2026-12-01 or 2026-12-01T09:00:00Z")
 
 
-def _pattern(name: str, form: str) -> str:
-    """A name of a format, or a pattern of CLDR."""
+def _by_pattern(name: str, form: Any, write: Callable[[str], str]) -> str:
+    """What is written by a format's name, or by a pattern of CLDR. Raises FilterArgumentError."""
+    if not isinstance(form, str):
+        raise FilterArgumentError(f"{name}: {str(form)[:50]!r} is not a pattern as in 'd. MMMM y'")
     if len(form) > LONGEST_PATTERN:
         raise FilterArgumentError(f"{name}: the pattern is longer than {LONGEST_PATTERN} characters")
-    return form
+    try:
+        return write(form)
+    except AttributeError:  # a date has no hour, a time no day
+        raise FilterArgumentError(f"{name}: the pattern {form!r} asks for what the value has not") from None
+    except (ValueError, LookupError, OverflowError):
+        raise FilterArgumentError(f"{name}: {form!r} is neither {', '.join(FORMATS)} nor a pattern of CLDR") from None
 
 
 @pass_environment
@@ -109,7 +116,8 @@ def format_date(
     found = moment("date", value, zone)
     if isinstance(found, time):
         raise FilterArgumentError(f"date: {str(value)[:50]!r} has no date")
-    return dates.format_date(found, _pattern("date", form), locale=_locale(environment, locale))
+    known = _locale(environment, locale)
+    return _by_pattern("date", form, lambda pattern: dates.format_date(found, pattern, locale=known))
 
 
 @pass_environment
@@ -123,7 +131,9 @@ def format_datetime(
         raise FilterArgumentError(f"datetime: {str(value)[:50]!r} has no date")
     if not isinstance(found, datetime):
         found = datetime(found.year, found.month, found.day)
-    return dates.format_datetime(found, _pattern("datetime", form), found.tzinfo, locale=_locale(environment, locale))
+    known = _locale(environment, locale)
+    write = functools.partial(dates.format_datetime, found, tzinfo=found.tzinfo, locale=known)
+    return _by_pattern("datetime", form, write)
 
 
 @pass_environment
@@ -135,7 +145,9 @@ def format_time(
     found = moment("time", value, zone)
     if not isinstance(found, datetime | time):
         raise FilterArgumentError(f"time: {str(value)[:50]!r} has no time")
-    return dates.format_time(found, _pattern("time", form), found.tzinfo, locale=_locale(environment, locale))
+    known = _locale(environment, locale)
+    write = functools.partial(dates.format_time, found, tzinfo=found.tzinfo, locale=known)
+    return _by_pattern("time", form, write)
 
 
 # Numbers

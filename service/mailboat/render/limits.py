@@ -32,6 +32,7 @@ LARGEST_OUTPUT = 2 << 20
 
 TOO_SLOW = f"took longer than {RENDER_SECONDS * 1000:.0f} ms and was stopped"
 TOO_SLOW_TO_COMPILE = f"took longer than {COMPILE_SECONDS:.0f} s to compile and was stopped"
+STARVED = "found too little CPU time: the machine has too much to do; it is tried again later"
 TOO_MUCH_MEMORY = "needs more memory than a template may use"
 
 
@@ -43,10 +44,13 @@ class Exhausted(TemplateFault):
     """A fault after which the process is not used again: it was interrupted anywhere, or out of memory."""
 
 
-def starved(seconds: float, used: float, passed: float) -> float:
-    """Seconds to wait longer for a step that had `used` of its `seconds` on the CPU in the time `passed`; 0: end it."""
-    if used >= seconds * FAIR_SHARE or passed >= seconds + STARVED_SECONDS:
-        return 0.0
+def is_starved(seconds: float, used: float) -> bool:
+    """Whether a step whose `seconds` are over has `used` too little of them on the CPU to be the cause."""
+    return used < seconds * FAIR_SHARE
+
+
+def left(seconds: float, used: float) -> float:
+    """Seconds to wait longer for a step that is starved."""
     return max(0.01, seconds - used)
 
 
@@ -54,18 +58,17 @@ class _Alarm:
     """The timer of the step that this process is at."""
 
     def __init__(self) -> None:
-        self._seconds = self._begun = self._used = 0.0
+        self._seconds = self._used = 0.0
 
     def set(self, seconds: float) -> None:
-        self._seconds, self._begun, self._used = seconds, time.monotonic(), time.process_time()
+        self._seconds, self._used = seconds, time.process_time()
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def rings(self, _signal: int, _frame: FrameType | None) -> None:
-        used, passed = time.process_time() - self._used, time.monotonic() - self._begun
-        if more := starved(self._seconds, used, passed):
-            signal.setitimer(signal.ITIMER_REAL, more)
-        else:
+        used = time.process_time() - self._used
+        if not is_starved(self._seconds, used):
             raise RenderTimeout
+        signal.setitimer(signal.ITIMER_REAL, left(self._seconds, used))  # for how long, the parent decides
 
 
 _alarm = _Alarm()

@@ -195,7 +195,10 @@ class Pool:
             culprit, *others = process.open_work
             innocent = [task for work in others if isinstance(work.step, wire.Render) for task in work.tasks]
             self._again([task for task in innocent if task not in culprit.tasks])
-            self._again(_blame(culprit, late=late, orphan=process.is_orphan))
+            if late and process.is_starved:
+                self._again(_pity(culprit))
+            else:
+                self._again(_blame(culprit, late=late, orphan=process.is_orphan))
         self._pump()
 
     # Staff
@@ -261,6 +264,18 @@ def _fail(process: Process, work: Work, failed: wire.Failed) -> None:
     for task in work.tasks:
         file = failed.file or task.job.revision.sources.entry
         task.settle(TemplateFault(failed.message, file=file, line=failed.line, column=failed.column))
+
+
+def _pity(culprit: Work) -> Frame:
+    """Give back the tasks of a step that was late for want of CPU time; what was struck before is to be had later."""
+    open_tasks = [task for task in culprit.tasks if task.index not in task.call.outcomes]
+    for task in open_tasks:
+        if task.struck:
+            task.settle(RenderUnavailable(f"{task.job.revision.sources.entry} {limits.STARVED}"))
+    retried = [task for task in open_tasks if not task.struck]
+    for task in retried:
+        task.struck = True
+    return retried
 
 
 def _blame(culprit: Work, *, late: bool, orphan: bool) -> Frame:

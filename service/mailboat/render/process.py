@@ -29,7 +29,10 @@ class Owner(Protocol):
         """The process is done with this step; after the last one of its frame it is idle."""
 
     def lost(self, process: Process, *, late: bool) -> None:
-        """The process is gone: killed since it was `late`, or by itself. `process.open_work` is not done."""
+        """The process is gone: killed since it was `late`, or by itself. `process.open_work` is not done.
+
+        `process.is_starved`: it was late since the machine has too much to do.
+        """
 
 
 class Process:
@@ -40,6 +43,7 @@ class Process:
         self.known: set[str] = set()
         self.answers = 0
         self.spent = False
+        self.is_starved = False
         self._owner, self._zygote = owner, started.zygote
         self._pidfd, self._socket = started.pidfd, started.connection
         self._loop = asyncio.get_running_loop()
@@ -119,10 +123,10 @@ class Process:
 
     def _wait_longer(self) -> bool:
         """Late, but only since the machine has too much to do: the deadline moves."""
-        now = self._loop.time()
-        more = limits.starved(self._allowed, self._cpu_seconds() - self._used, now - self._begun)
-        if more and self._is_runnable():
-            self._deadline = now + more
+        now, used = self._loop.time(), self._cpu_seconds() - self._used
+        self.is_starved = limits.is_starved(self._allowed, used)
+        if now - self._begun < self._allowed + limits.STARVED_SECONDS and self.is_starved and self._is_runnable():
+            self._deadline = now + limits.left(self._allowed, used)
             return True
         return False
 

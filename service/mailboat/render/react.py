@@ -15,9 +15,10 @@ from mailboat.render import confine, findings, limits, parts, react_v8, text
 from mailboat.render.lru import Lru
 
 KEPT_REVISIONS = 128
-RENDER_SECONDS = limits.RENDER_SECONDS + limits.STARVED_SECONDS
+PATIENCE = limits.STARVED_SECONDS + 0.5
 """V8's own clock is the wall's, so that it stops late only what the parent, who sees the CPU's, cannot."""
-PREPARING_SECONDS = limits.COMPILE_SECONDS + limits.STARVED_SECONDS
+RENDER_SECONDS = limits.RENDER_SECONDS + PATIENCE
+PREPARING_SECONDS = limits.COMPILE_SECONDS + PATIENCE
 NO_SUBJECT = "The template exports no `subject`, so the mail has none."
 
 

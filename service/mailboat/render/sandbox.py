@@ -2,8 +2,8 @@
 
 Same checks and same output as `ImmutableSandboxedEnvironment`, except that a dict's key wins over a method of the
 same name (`order.items` is the data), and that an undefined value may be tested and looped over but not printed.
-What is generated for attributes, calls and output goes through three functions of the environment (`_get`, `_call`,
-`_escape`) that take the common cases without a detour.
+What is generated for attributes, calls and output goes through functions of ours (`_get`, `_call`, `_escape`,
+`_print`) that take the common cases without a detour.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import difflib
 import functools
 import posixpath
 import re
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from types import BuiltinMethodType, CodeType, MethodType
 from typing import Any, NoReturn
 
@@ -41,6 +41,8 @@ _HARMLESS_FORMAT = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\d*(?::[^{}]*)?\})*+\Z")  #
 _HUGE_NUMBER = re.compile(r"\d{5,}")
 _HUGE_PERCENT = re.compile(r"%(?:\([^()%]{0,100}\))?[-+ #0]{0,20}(?:\d{5,}|\d{0,4}\.\d{5,})")
 _STR_NAMES = frozenset(name for name in dir(str) if not name.startswith("_")) - {"format_map"}
+_NOT_FOR_MAILS = ("cycler", "joiner", "lipsum")
+"""Of Jinja's functions those of no use here: `loop.cycle` and `loop.first` say it shorter, and nobody mails filler text."""
 _SIZED_FILTERS = ("batch", "center", "indent", "round", "slice", "truncate", "wordwrap")
 
 
@@ -162,7 +164,24 @@ def _escape(value: Any) -> str:
         return value
     if kind is int or kind is float:
         return str(value)
-    return str(escape(value))
+    return str(escape(_printable(value)))
+
+
+def _print(value: Any) -> str:
+    """What is joined to an output that is no HTML."""
+    return str(_printable(value))
+
+
+def _printable(value: Any) -> Any:
+    """The value, unless all that Python could print of it is an address in memory."""
+    if isinstance(value, Undefined) or hasattr(value, "__html__"):
+        return value
+    if callable(value):
+        name = getattr(value, "name" if isinstance(value, Macro) else "__name__", None) or type(value).__name__
+        raise TemplateRuntimeError(f"a function cannot be printed: call it, as in {name}()")
+    if isinstance(value, Iterator):
+        raise TemplateRuntimeError("a sequence of a filter cannot be printed: end with |join(', ') or |list")
+    return value
 
 
 class Generator(CodeGenerator):
@@ -177,6 +196,8 @@ class Generator(CodeGenerator):
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile:
             self.write("_escape(")
+        elif not frame.eval_ctx.volatile:
+            self.write("_print(")
         else:
             super()._output_child_pre(node, frame, finalize)
 
@@ -213,6 +234,7 @@ class SandboxedTemplate(Template):
             "_get": environment.getattr,
             "_call": environment.call,
             "_escape": _escape,
+            "_print": _print,
         }
         exec(code, namespace)  # noqa: S102 (code that we compiled)
         return cls._from_namespace(environment, namespace, globals)
@@ -257,6 +279,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(autoescape=autoescape, undefined=Missing, optimized=False, cache_size=0, loader=self.files)
         for name in _SIZED_FILTERS:
             self.filters[name] = _sized(name, self.filters[name])
+        for name in _NOT_FOR_MAILS:
+            del self.globals[name]
         self.filters["format"] = _format
         self.filters.update(filters.FILTERS)
         self.globals.update(locale=None, t={}, tr=filters.tr)

@@ -17,7 +17,7 @@ import uvloop
 
 from mailboat.domain.message import Rendered
 from mailboat.errors import RenderUnavailable, TemplateFault
-from mailboat.render import wire
+from mailboat.render import limits, wire
 from mailboat.render.base import Job, Outcome
 from mailboat.render.child import Child
 from mailboat.render.pool import Pool
@@ -99,17 +99,25 @@ async def test_many_loops_in_one_batch_are_each_their_own_fault(pool: Pool, job:
     assert pool.killed == 4
 
 
-async def test_a_stopped_process_is_killed_and_the_spare_takes_over(make_pool: PoolMaker, good: Job) -> None:
+async def test_what_a_process_had_no_time_for_is_rendered_by_another(make_pool: PoolMaker, good: Job) -> None:
     pool = make_pool(1)
     await pool.start()
-    for pid in pool.pids:  # one of them works; the other is the spare, and takes its place
-        os.kill(pid, signal.SIGSTOP)
-        await pool.render([good])
-        assert isinstance((await pool.render([good]))[0], Rendered)
-        if is_alive(pid):
-            os.kill(pid, signal.SIGCONT)
-    assert pool.killed >= 1
+    os.kill(pool._idle[-1].pid, signal.SIGSTOP)
+    assert isinstance((await pool.render([good]))[0], Rendered)
+    assert pool.killed == 1
     await until(lambda: len(pool.pids) == 2)
+
+
+async def test_mail_that_no_process_had_time_for_waits_and_does_not_fail(make_pool: PoolMaker, good: Job) -> None:
+    pool = make_pool(1)
+    await pool.start()
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGSTOP)
+    (found,) = await pool.render([good])
+    assert isinstance(found, RenderUnavailable)
+    assert limits.STARVED in str(found)
+    assert pool.killed == 2
+    assert isinstance((await pool.render([good]))[0], Rendered)
 
 
 def test_a_parent_that_was_kept_waiting_reads_before_it_judges(good: Job) -> None:
