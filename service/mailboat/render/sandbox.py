@@ -41,8 +41,6 @@ _HARMLESS_FORMAT = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\d*(?::[^{}]*)?\})*+\Z")  #
 _HUGE_NUMBER = re.compile(r"\d{5,}")
 _HUGE_PERCENT = re.compile(r"%(?:\([^()%]{0,100}\))?[-+ #0]{0,20}(?:\d{5,}|\d{0,4}\.\d{5,})")
 _STR_NAMES = frozenset(name for name in dir(str) if not name.startswith("_")) - {"format_map"}
-_NOT_FOR_MAILS = ("cycler", "joiner", "lipsum")
-"""Of Jinja's functions those of no use here: `loop.cycle` and `loop.first` say it shorter, and nobody mails filler text."""
 _SIZED_FILTERS = ("batch", "center", "indent", "round", "slice", "truncate", "wordwrap")
 
 
@@ -178,7 +176,8 @@ def _printable(value: Any) -> Any:
         return value
     if callable(value):
         name = getattr(value, "name" if isinstance(value, Macro) else "__name__", None) or type(value).__name__
-        raise TemplateRuntimeError(f"a function cannot be printed: call it, as in {name}()")
+        name = name.removeprefix("safe_")  # Jinja's `range` in a sandbox
+        raise TemplateRuntimeError(f"{name!r} is a function and cannot be printed: call it, as in {name}()")
     if isinstance(value, Iterator):
         raise TemplateRuntimeError("a sequence of a filter cannot be printed: end with |join(', ') or |list")
     return value
@@ -279,8 +278,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(autoescape=autoescape, undefined=Missing, optimized=False, cache_size=0, loader=self.files)
         for name in _SIZED_FILTERS:
             self.filters[name] = _sized(name, self.filters[name])
-        for name in _NOT_FOR_MAILS:
-            del self.globals[name]
+        del self.globals["lipsum"]  # nobody mails filler text
         self.filters["format"] = _format
         self.filters.update(filters.FILTERS)
         self.globals.update(locale=None, t={}, tr=filters.tr)

@@ -141,6 +141,11 @@ FAULTS = {
     "types": ("a\n{% if name > 1 %}{% endif %}", 2, 4, "TypeError"),
     "missing file": ("\n {% include 'nope.html' %}", 2, 5, "there is no file 'nope.html'"),
     "sandbox": ("{{ name.__class__ }}", 1, 9, "'__class__'"),
+    "a method": ("{{ name.upper }}", 1, 9, "'upper' is a function and cannot be printed: call it, as in upper()"),
+    "a macro": ("{% macro m() %}x{% endmacro %}{{ m }}", 1, 34, "call it, as in m()"),
+    "range": ("{{ range }}", 1, 4, "call it, as in range()"),
+    "a generator": ("{{ order['items']|map(attribute='x') }}", 1, 4, "end with |join(', ') or |list"),
+    "filler text": ("{{ lipsum() }}", 1, 4, "'lipsum' is undefined"),
     "limit": ("{{ 'a' * 10000000 }}", 1, 4, "more than 1048576 elements"),
 }
 
@@ -150,6 +155,12 @@ def test_a_fault_names_its_place(source: str, line: int, column: int, message: s
     found = fault(job(source, DATA))
     assert message in found.message
     assert (found.file, found.line, found.column) == ("mail.html.j2", line, column)
+
+
+def test_a_function_is_printed_nowhere(job: JobMaker) -> None:
+    assert "'range' is a function" in fault(job("x", subject="{{ range }}")).message
+    assert "'strip' is a function" in fault(job("x", DATA, text="{{ name.strip }}")).message
+    assert "'dict' is a function" in fault(job("{% include 'a.txt' %}", files={"a.txt": "{{ dict }}"})).message
 
 
 def test_lines_are_those_of_the_authors_file(job: JobMaker) -> None:
