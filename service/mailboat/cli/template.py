@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from mailboat.render.base import Job, Outcome
 from mailboat.render.pools import Pools
 
 SUFFIXES = (".html.j2", ".tsx", ".jsx", ".js")
+_PLACE = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): ")
 PROJECT = ("package.json", "tsconfig.json")
 """What lies at the top of a project of React Email's."""
 
@@ -136,7 +138,7 @@ def check(paths: tuple[str, ...], source: Path | None) -> int:
             if isinstance(outcome, Rendered):
                 click.echo(f"{name}: ok")
                 for warning in outcome.warnings:
-                    click.echo(f"{name}: warning: {warning}", err=True)
+                    click.echo(f"{name}: warning: {_warning(root, warning)}", err=True)
             else:
                 faults += 1
                 click.echo(_fault(root, outcome))
@@ -184,6 +186,14 @@ def _printed(rendered: Rendered, form: str) -> str:
         }
         return json.dumps(answer, indent=2, ensure_ascii=False)
     return (rendered.html if form == "html" else rendered.text) or ""
+
+
+def _warning(root: Path, warning: str) -> str:
+    """The warning, and below it the lines around its place if it begins with one."""
+    found = _PLACE.match(warning)
+    if not found or not (root / found["file"]).is_file():
+        return warning
+    return f"{warning}\n{frame.of_file(root / found['file'], int(found['line']), int(found['column']))}".rstrip()
 
 
 def _fault(root: Path, fault: object) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources
+from mailboat.render import markup
 
 GMAIL_CLIPS = 102 * 1024
 """Bytes of HTML above which Gmail hides the rest behind a link."""
@@ -13,6 +18,7 @@ GMAIL_CLIPS = 102 * 1024
 PREVIEW_WITHIN = 4000
 """Characters from the beginning of <body> in which preview text is looked for."""
 MOST_LISTED = 5
+_NO_RULE = "There is no rule for class "
 
 # What mail programs that many people use (Outlook on Windows above all, Gmail) leave out, by https://www.caniemail.com.
 _UNSUPPORTED = (
@@ -86,8 +92,25 @@ def thorough(rendered: Rendered) -> Rendered:
     if elements:
         found.append(f"Mail programs leave out {', '.join(f'<{name}>' for name in elements)}.")
     found += _relative(html)
-    found += [f"There is no rule for class {name!r}." for name in _bare_classes(html, found)][:MOST_LISTED]
+    found += [f"{_NO_RULE}{name!r}." for name in _bare_classes(html, found)][:MOST_LISTED]
     return Rendered(rendered.subject, rendered.html, rendered.text, tuple(dict.fromkeys(found)))
+
+
+def placed(rendered: Rendered, sources: Sources) -> Rendered:
+    """The mail with a place for each class that has no rule: where a source first has it as a word."""
+    return msgspec.structs.replace(rendered, warnings=tuple(_placed(each, sources) for each in rendered.warnings))
+
+
+def _placed(warning: str, sources: Sources) -> str:
+    if not warning.startswith(_NO_RULE):
+        return warning
+    name = ast.literal_eval(warning.removeprefix(_NO_RULE).removesuffix("."))
+    word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    for file in sorted(sources.files, key=lambda each: each != sources.entry):
+        if found := word.search(sources.files[file]):
+            line, column = markup.place(sources.files[file], found.start())
+            return f"{file}:{line + sources.first_line.get(file, 1) - 1}:{column}: {warning[0].lower()}{warning[1:]}"
+    return warning
 
 
 def _bare_classes(html: str, found: list[str]) -> Iterator[str]:

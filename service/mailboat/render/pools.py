@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mailboat.domain.message import Rendered
 from mailboat.domain.revision import Revision
 from mailboat.errors import RenderUnavailable, TemplateFault
-from mailboat.render import react_v8, tailwind
+from mailboat.render import findings, react_v8, tailwind
 from mailboat.render.artifacts import Artifacts
 from mailboat.render.base import Job, Outcome
 from mailboat.render.pool import Pool
@@ -66,7 +67,13 @@ class Pools:
             pool = self._pool(revision.sources.engine)
         except (TemplateFault, RenderUnavailable) as error:
             return [error for _ in jobs]
-        return await pool.render(jobs, artifacts)
+        found = await pool.render(jobs, artifacts)
+        if not any(job.thorough for job in jobs):
+            return found
+        return [
+            findings.placed(each, job.revision.sources) if isinstance(each, Rendered) else each
+            for each, job in zip(found, jobs, strict=True)
+        ]
 
     def _pool(self, engine: str) -> Pool:
         if engine == "react" and not react_v8.is_built():

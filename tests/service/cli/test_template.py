@@ -178,7 +178,7 @@ def test_data_that_do_not_fit_the_schema_name_the_path(run, hello, form):
             "mail.tsx",
             "import { Body, Tailwind } from 'react-email';\nexport default () => "
             '<Tailwind><Body className="mt-4 text-nonsense-900">x</Body></Tailwind>;\n',
-            "mail: warning: There is no rule for class 'text-nonsense-900'.",
+            "mail: warning: mail.tsx:2:54: there is no rule for class 'text-nonsense-900'.",
         ),
     ],
 )
@@ -186,4 +186,8 @@ def test_a_class_that_there_is_not_is_a_warning(run, tmp_path, file, source, war
     (tmp_path / file).write_text(source)
     checked = run("check", file)
     assert (checked.returncode, checked.stdout) == (0, "mail: ok\n")
-    assert [line for line in checked.stderr.splitlines() if "class" in line] == [warning]
+    assert [line for line in checked.stderr.splitlines() if "there is no" in line] == [warning]
+    line, column = map(int, warning.split(":")[3:5])
+    shown = checked.stderr.splitlines()
+    marked = shown.index(f"> {line} | {source.splitlines()[line - 1]}")
+    assert shown[marked + 1] == f"    | {' ' * (column - 1)}^"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources
 from mailboat.render import findings
 from mailboat.render.base import Job
 from mailboat.render.pool import Pool
@@ -41,6 +42,21 @@ def thorough(html: str) -> tuple[str, ...]:
 def test_what_mail_programs_do_not_know_is_said(html: str, word: str) -> None:
     (found,) = thorough(html)
     assert word in found
+
+
+def test_a_class_without_rule_is_placed_where_it_is_first_written() -> None:
+    sources = Sources(
+        engine="jinja", entry="z.html.j2", first_line={"z.html.j2": 4},
+        files={"a.txt": "card x card-x\n x-card it's(", "z.html.j2": "<p>\n<b class='my-card card'>"},
+    )  # fmt: skip
+    classes = '<p class="card x gone it&#39;s it\'s(">'
+    found = findings.placed(findings.thorough(Rendered("S", f"{PREVIEW}{classes}", "t")), sources)
+    assert [each for each in found.warnings if "'card'" in each] == [
+        "z.html.j2:5:19: there is no rule for class 'card'."
+    ]
+    assert "a.txt:1:6: there is no rule for class 'x'." in found.warnings
+    assert "There is no rule for class 'gone'." in found.warnings
+    assert 'a.txt:2:9: there is no rule for class "it\'s(".' in found.warnings
 
 
 @pytest.mark.parametrize("html", ["", "\n", "<!DOCTYPE html><!-- --><html><body> </body></html>"])
