@@ -74,7 +74,7 @@ export const schema = {
 const Figure = ({ label, value, change }: Figure) => (
   <Column align="left" className="p-5 align-top max-sm:px-3">
     <Text className={`m-0 text-xs leading-5 ${look.muted}`}>{label}</Text>
-    <Text className={`m-0 text-2xl font-semibold ${look.ink}`}>{number.format(value)}</Text>
+    <Text className={`m-0 text-2xl font-semibold max-sm:text-lg ${look.ink}`}>{number.format(value)}</Text>
     <Text className={`m-0 text-xs leading-5 font-semibold ${change < 0 ? look.alert : look.accent}`}>{sign(change)}{Math.abs(change)}%</Text>
   </Column>
 );
