@@ -101,8 +101,11 @@ def _write(path: Path, text: str) -> None:
 )
 def list_templates(source: Path | None) -> None:
     """The name of every template, one a line."""
-    for name in Folder(source_folder(source)).names():
+    root = source_folder(source)
+    for name in Folder(root).names():
         click.echo(name)
+    for link in _links_out(root, root):
+        click.echo(link, err=True)
 
 
 @template.command()
@@ -133,7 +136,10 @@ def render(name_or_path: str, source: Path | None, data: dict[str, Any] | None, 
 def check(paths: tuple[str, ...], source: Path | None) -> int:
     """Compile each template and render it with its example. PATHS are files, or folders of templates."""
     faults = 0
-    for root, names in _to_check(paths, source):
+    for root, names, links in _to_check(paths, source):
+        faults += len(links)
+        for link in links:
+            click.echo(link)
         for name, outcome in asyncio.run(_render(root, names, None, None)).items():
             if isinstance(outcome, Rendered):
                 click.echo(f"{name}: ok")
@@ -257,14 +263,23 @@ def _volumes(path: Path) -> Iterator[Path]:
     yield from above[:2]
 
 
-def _to_check(paths: tuple[str, ...], source: Path | None) -> Iterator[tuple[Path, list[str]]]:
+def _to_check(paths: tuple[str, ...], source: Path | None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Volume, names, and the faults of links."""
     for text in paths:
         path = Path(text)
         if path.is_dir() and not _index(path):
-            yield _folder_to_check(path, source)
+            volume, names = _folder_to_check(path, source)
+            yield volume, names, _links_out(volume, path)
         else:
             root, name = _locate(text, source)
-            yield root, [name]
+            yield root, [name], []
+
+
+def _links_out(volume: Path, folder: Path) -> list[str]:
+    """Of each link in a folder that would be a template, and leads out of the volume, what is wrong."""
+    links = [Path(os.path.abspath(volume)) / key for key in Folder(volume).links_out()]
+    why = f"a link that leads out of {os.path.relpath(volume)}, so it is no template: copy the file"
+    return [f"{os.path.relpath(link)}: {why}" for link in links if link.is_relative_to(os.path.abspath(folder))]
 
 
 def _folder_to_check(path: Path, source: Path | None) -> tuple[Path, list[str]]:

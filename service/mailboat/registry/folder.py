@@ -54,8 +54,8 @@ class Folder:
         """Every template's name, sorted."""
         if not self._root.is_dir():
             return []
-        found = {path.name.removesuffix(".html.j2") for path in self._root.glob("*.html.j2")}
-        found |= {path.parent.name for path in self._root.glob("*/index.html.j2")}
+        found = {path.name.removesuffix(".html.j2") for path in self._root.glob("*.html.j2") if not self._leaves(path)}
+        found |= {path.parent.name for path in self._root.glob("*/index.html.j2") if not self._leaves(path)}
         for pattern in REACT_ENTRIES:
             for path in self._root.glob(pattern.format(name="*")):
                 key = self._key(path)
@@ -67,6 +67,12 @@ class Folder:
             if self._is_mail(key) and (deeper := self.name_of(self._root / key)):
                 found.add(deeper)
         return sorted(name for name in found if NAME.fullmatch(name))
+
+    def links_out(self) -> list[str]:
+        """The links that would be templates, if they did not lead out of the volume: paths from its top, sorted."""
+        patterns = (pattern.format(name="*") for pattern in (*JINJA_ENTRIES, *REACT_ENTRIES))
+        keys = {self._key(path) for pattern in patterns for path in self._root.glob(pattern) if self._leaves(path)}
+        return sorted(key for key in keys if not _IS_SKIPPED.search(key))
 
     def entry(self, name: str) -> Path | None:
         """The entry file of a template, or None when there is no such template."""
@@ -225,6 +231,10 @@ class Folder:
             return path.resolve().is_relative_to(self.root)
         except (OSError, RuntimeError):  # a link that leads to itself
             return False
+
+    def _leaves(self, path: Path) -> bool:
+        """Whether an entry at the top, or in a folder there, leads out by a link; of all others only that is asked."""
+        return (path.is_symlink() or path.parent.is_symlink()) and not self._inside(path)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.name

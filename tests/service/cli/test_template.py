@@ -142,6 +142,16 @@ def test_a_new_template_does_not_write_through_a_file_that_is_no_template(run, h
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_link_out_of_the_folder_is_named_as_one(run, hello, tmp_path):
+    (tmp_path / "there.html.j2").write_text("x")
+    (hello.parent / "away.html.j2").symlink_to(tmp_path / "there.html.j2")
+    (hello.parent / "here.html.j2").symlink_to("hello.html.j2")
+    said = "mails/away.html.j2: a link that leads out of mails, so it is no template: copy the file\n"
+    listed, checked = run("list", "--source", "mails"), run("check", "mails")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "hello\nhere\n", said)
+    assert (checked.returncode, checked.stdout) == (1, f"{said}hello: ok\nhere: ok\n")
+
+
 @pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", "", "with space", "x" * 200, "-"])
 def test_a_name_that_none_can_be_is_refused_with_the_rule(run, tmp_path, name):
     refused = run("new", "--", name)

@@ -139,6 +139,10 @@ def test_no_link_leads_out_of_the_volume(volume):
     (volume.root / "folder").symlink_to(volume.root.parent)
     assert "outside" in volume.fault()
     assert volume.folder.load("linked") is None
+    (volume.root / "elsewhere").mkdir()
+    (volume.root / "elsewhere" / "index.tsx").symlink_to(secret)
+    assert volume.folder.names() == ["mail"]
+    assert volume.folder.links_out() == ["elsewhere/index.tsx", "linked.html.j2", "part.html.j2"]
     volume.write({"mail.html.j2": "{% include 'folder/secret.html.j2' %}"})
     assert "outside" in volume.fault()
 
