@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from mailboat.errors import TemplateFault
+from mailboat.render import filters
 from mailboat.render.base import Job
 from mailboat.render.jinja import Jinja
 
@@ -117,6 +120,24 @@ def test_what_cannot_be_written_is_a_fault_with_its_place(source: str, message: 
         html(job("\n" + source, {"none": None}, translations=WORDS))
     assert message in caught.value.message
     assert caught.value.line == 2
+
+
+DOCUMENTED = re.findall(
+    r"^(\{\{ .* \}\}) +\{# (.*) \| (.*) #\}$",
+    (Path(__file__).parents[3] / "docs" / "jinja.md").read_text("utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("source", "english", "german"), DOCUMENTED)
+def test_the_examples_of_the_guide_are_true(source: str, english: str, german: str, job: JobMaker) -> None:
+    words = {"en": {"greeting": "Hello {name}"}, "de": {"greeting": "Hallo {name}"}}
+    assert [html(job(source, {}, locale, translations=words)) for locale in ("en", "de")] == [english, german]
+
+
+def test_the_guide_has_an_example_of_each_filter() -> None:
+    shown = {name for source, *_ in DOCUMENTED for name in re.findall(r"\| (\w+)", source)}
+    assert shown == set(filters.FILTERS)
 
 
 def test_templates_without_such_words_do_not_load_them(job: JobMaker) -> None:
