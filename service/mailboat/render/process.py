@@ -115,11 +115,13 @@ class Process:
             return self._used
 
     def _is_runnable(self) -> bool:
-        """Whether it waits for the CPU or for memory from disk, and not for good (stopped, or asleep)."""
+        """Whether a thread of it (V8 has one of its own) has or wants the CPU, or waits for a disk: neither asleep nor
+        stopped."""
         try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in ("R", "D")
+            stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
         except OSError:
             return False
+        return any(stat.rpartition(")")[2].split()[0] in ("R", "D") for stat in stats)
 
     def _wait_longer(self) -> bool:
         """Late, but only since the machine has too much to do: the deadline moves."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from mailboat.domain.message import Rendered
+from mailboat.domain.revision import Sources, revise
 from mailboat.errors import TemplateFault
 from mailboat.render import limits, react_v8
 from mailboat.render.base import Job
@@ -106,6 +107,23 @@ def test_two_mebibytes_are_a_mail(engine: str) -> None:
 def test_one_character_more_is_not(engine: str) -> None:
     said = answer(engine, MAKES[engine].format(size=limits.LARGEST_OUTPUT + 1))
     assert said == {"message": f"makes more than {limits.LARGEST_OUTPUT} characters", "spent": False}
+
+
+async def test_a_process_is_seen_to_work_and_to_rest(engine: str, make_pool: PoolMaker) -> None:
+    name = {"jinja": "mail.html.j2", "react": "mail.tsx"}[engine]
+    loop = revise("mail", Sources(engine=engine, entry=name, files={name: LOOP[engine]}, subject="s"))
+    pool = make_pool(1, engine=engine)
+    await pool.start()
+    async with asyncio.timeout(20):
+        while any(process._is_runnable() for process in pool._processes):  # noqa: ASYNC110 (they are starting)
+            await asyncio.sleep(0.01)
+        rendering = asyncio.create_task(pool.render([Job(loop, b"{}")]))
+        seen = set()
+        while not rendering.done():
+            seen |= {process._is_runnable() for process in pool._processes}
+            await asyncio.sleep(0.005)
+    assert True in seen
+    assert isinstance((await rendering)[0], TemplateFault)
 
 
 async def test_a_process_that_met_a_limit_is_replaced(make_pool: PoolMaker, job: Callable[..., Job]) -> None:
