@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ import psutil
 from mailboat.domain.revision import Revision, revise
 from mailboat.errors import TemplateFault
 from mailboat.registry.folder import Folder
-from mailboat.render.base import Job
+from mailboat.render.base import Job, Renderer
+from mailboat.render.pool import Pool
 from mailboat.render.pools import Pools
 
 HERE = Path(__file__).parent
@@ -169,6 +171,23 @@ async def first_render(rounds: int) -> float:
     return median(taken) * 1000
 
 
+async def fresh_process(rounds: int) -> float:
+    """Milliseconds to the first React mail of a process that is yet to be forked: fork, isolate, compile, render."""
+    pool, taken = Pool(1, engine="react"), []
+    await pool.start()
+    for number in range(rounds):
+        wanted, before = revision("receipt", f"fresh {number}"), pool.pids
+        begun = time.perf_counter()
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        while set(before) & set(pool.pids):  # noqa: ASYNC110 (what is waited for happens in the kernel)
+            await asyncio.sleep(0.001)
+        await render(pool, wanted)
+        taken.append(time.perf_counter() - begun)
+    await pool.close()
+    return median(taken) * 1000
+
+
 async def new_revision(rounds: int) -> float:
     """Milliseconds from a new revision to its first mail, in a process that has rendered before."""
     pools, taken = Pools(1), []
@@ -181,7 +200,7 @@ async def new_revision(rounds: int) -> float:
     return median(taken) * 1000
 
 
-async def render(pools: Pools, wanted: Revision) -> None:
+async def render(pools: Renderer, wanted: Revision) -> None:
     """Raises TemplateFault, RenderUnavailable."""
     (outcome,) = await pools.render([Job(wanted, PROPS.read_bytes())])
     if isinstance(outcome, Exception):
@@ -232,6 +251,7 @@ async def main() -> None:
     figures["receipt: two processes / one"] = await two_cores(asked.rounds, asked.seconds)
     with pinned({0}):
         figures["receipt: new revision, ms"] = await new_revision(asked.rounds)
+        figures["receipt: first render of a fresh process, ms"] = await fresh_process(asked.rounds)
         figures["receipt: first render of all, ms"] = await first_render(asked.rounds)
     if asked.soak:
         figures |= dict(await soak())
