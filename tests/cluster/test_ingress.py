@@ -87,8 +87,8 @@ def test_a_signed_webhook_comes_in_by_the_ingress_and_the_mail_is_delivered(inst
             installed.kubectl("wait", "--for=condition=Ready", thing, "--timeout=60s")
         identifier = installed.send("hooked")["id"]
         until(lambda: installed.message(identifier, "hooked")["status"] == "delivered", "the report of the delivery")
-        (event,) = installed.message(identifier, "hooked")["events"]
-        assert (event["event"], event["recipient"]) == ("delivered", "ada@example.com")
+        events = installed.message(identifier, "hooked")["events"]  # Mailgun also reports that it has accepted the mail
+        assert [each["recipient"] for each in events if each["event"] == "delivered"] == ["ada@example.com"]
     finally:
         installed.kubectl("delete", "emc/hooked", "emp/relay", "--ignore-not-found")
         installed.kubectl("delete", "-f", "-", "--grace-period=1", input=yaml.safe_dump_all(objects))
