@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from mailboat import cli
 
@@ -122,6 +124,9 @@ def mailboat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     """Run `mailboat` with these arguments: exit code, stdout, stderr."""
     for name in [*CHOSEN, *(name for name in os.environ if "MAILBOAT" in name)]:
         monkeypatch.delenv(name, raising=False)
+    # Logs would go on to where this test's errors went, which is closed after it.
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
