@@ -136,3 +136,15 @@ def mailboat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return ended.value.code, out, err
 
     return run
+
+
+@pytest.fixture
+def at(mailboat: Any, run: Any) -> Any:
+    """`mailboat` with the data folder of the one that runs, its JSON decoded."""
+
+    def call(*arguments: object) -> Any:
+        status, out, err = mailboat(*arguments, "--data-dir", run.data, "--output", "json")
+        assert status == 0, err
+        return json.loads(out)
+
+    return call

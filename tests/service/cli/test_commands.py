@@ -12,18 +12,6 @@ from mailboat.cli import endpoint
 
 
 @pytest.fixture
-def at(mailboat: Any, run: Any) -> Any:
-    """`mailboat` with the data folder of the one that runs, its JSON decoded."""
-
-    def call(*arguments: object) -> Any:
-        status, out, err = mailboat(*arguments, "--data-dir", run.data, "--output", "json")
-        assert status == 0, err
-        return json.loads(out)
-
-    return call
-
-
-@pytest.fixture
 def client(at: Any, request: pytest.FixtureRequest) -> str:
     """A client of this test's own."""
     name = f"shop/{request.node.name[5:].replace('_', '-').partition('[')[0][:60].strip('-')}"

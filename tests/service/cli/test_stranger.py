@@ -17,18 +17,6 @@ MAIL = ("send", "receipt", "--to", "ada@example.com", "--data", '{"order": 7, "n
 
 
 @pytest.fixture
-def at(mailboat: Any, run: Any) -> Any:
-    """`mailboat` with the data folder of the one that runs, its JSON decoded."""
-
-    def call(*arguments: object) -> Any:
-        status, out, err = mailboat(*arguments, "--data-dir", run.data, "--output", "json")
-        assert status == 0, err
-        return json.loads(out)
-
-    return call
-
-
-@pytest.fixture
 def happen(run: Any) -> Callable[..., None]:
     """happen(sql, *values): something that no command does, in the database of the one that runs."""
 
