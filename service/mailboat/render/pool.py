@@ -166,7 +166,7 @@ class Pool:
                 _fail(process, work, answer)
             case wire.Unknown():
                 process.known.discard(digest)
-                self._again([task for task in work.tasks if task.index not in task.call.outcomes])
+                self._again(work.unsettled)
         if not process.open_work:
             self._release(process)
 
@@ -268,19 +268,16 @@ def _fail(process: Process, work: Work, failed: wire.Failed) -> None:
 
 def _pity(culprit: Work) -> Frame:
     """Give back the tasks of a step that was late for want of CPU time; what was struck before is to be had later."""
-    open_tasks = [task for task in culprit.tasks if task.index not in task.call.outcomes]
-    for task in open_tasks:
+    for task in culprit.unsettled:
         if task.struck:
             task.settle(RenderUnavailable(f"{task.job.revision.sources.entry} {limits.STARVED}"))
-    retried = [task for task in open_tasks if not task.struck]
-    for task in retried:
         task.struck = True
-    return retried
+    return culprit.unsettled
 
 
 def _blame(culprit: Work, *, late: bool, orphan: bool) -> Frame:
     """Fail the tasks of the step at which a process was lost. Those that deserve another try, alone, are given back."""
-    guilty = [task for task in culprit.tasks if task.index not in task.call.outcomes]
+    guilty = culprit.unsettled
     if orphan:
         return guilty
     retried = [] if late else [task for task in guilty if not task.struck]

@@ -71,6 +71,11 @@ class Work:
     step: wire.Step
     tasks: Frame
 
+    @property
+    def unsettled(self) -> Frame:
+        """The tasks that have no outcome yet."""
+        return [task for task in self.tasks if task.index not in task.call.outcomes]
+
 
 def shares(tasks: Frame, processes: int) -> Iterator[Frame]:
     """The tasks in frames: enough for every process, but none too small to be worth a trip or too large to carry."""
